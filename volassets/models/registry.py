@@ -1,0 +1,32 @@
+"""The models, one line each. A new model is its own file and one line here."""
+
+from __future__ import annotations
+
+from volassets.models.benchmark import Ewma, Naive, Rolling20
+from volassets.models.combination import Combination
+from volassets.models.garch import Egarch, Garch, Gjr
+from volassets.models.linear import ElasticNet, Har, LogHar, LogHarLeverage
+from volassets.models.lstm import Lstm
+from volassets.models.lstm_reference import LstmReference
+from volassets.models.protocol import Model
+from volassets.models.transformer import Transformer
+
+REGISTERED: tuple[type[Model], ...] = (
+    Naive,
+    Rolling20,
+    Ewma,
+    Garch,
+    Gjr,
+    Egarch,
+    Har,
+    LogHar,
+    LogHarLeverage,
+    ElasticNet,
+    Lstm,
+    LstmReference,
+    Transformer,
+    Combination,
+)
+
+MODELS: dict[str, type[Model]] = {model.name: model for model in REGISTERED}
+FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(model.family for model in REGISTERED))

@@ -1,0 +1,326 @@
+"""Everything a user may set: one file, `$VOLASSETS_HOME/volassets.toml`, and `VOLASSETS_<KEY>`.
+
+A model's section holds the fields of its specification (`volassets.models`), so a new model brings
+its own settings. The environment wins over the file, the file over the defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from volassets.errors import InputError
+from volassets.models.protocol import Model
+from volassets.models.registry import MODELS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME = "volassets.toml"
+HOME_VARIABLE = "VOLASSETS_HOME"
+PREFIX = "VOLASSETS_"
+TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=-]{0,31}")
+BUNDLED_TICKERS = ("^GSPC", "^IXIC")
+DEFAULT_MODELS = tuple(name for name in MODELS if name != "lstm_reference")
+
+
+class Settings(BaseModel):
+    """The validated settings of one home.
+
+    Raises
+    ------
+    InputError
+        From `load_settings`, naming the key, the value and the rule.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tickers: tuple[str, ...] = Field(
+        BUNDLED_TICKERS, description="Partitions of the graph; append only, the order is kept."
+    )
+    source: Literal["bundled", "csv", "yfinance"] = Field("bundled", description="Where bars come from.")
+    csv_dir: str = Field("", description="Directory with one CSV file per ticker, for source = csv.")
+    start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
+    start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
+    minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
+    models: tuple[str, ...] = Field(DEFAULT_MODELS, description="Models to fit and compare.")
+    horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
+    proxy: Literal["gk_overnight", "squared_return"] = Field(
+        "gk_overnight", description="Variance proxy; squared_return accepts close-only bars."
+    )
+    lags: tuple[int, ...] = Field(
+        (1, 2, 6, 11, 16), description="Return lags among the features, and the list lag_analysis judges."
+    )
+    correlation_threshold: float = Field(
+        0.95, gt=0, le=1, description="Above it the later feature of a pair is dropped."
+    )
+    scaling: Literal["standardize", "minmax"] = Field(
+        "standardize", description="Scaler of the selected features."
+    )
+    interval_level: float = Field(
+        0.90, gt=0.5, lt=1, description="Nominal coverage of the forecast intervals."
+    )
+    target_volatility: float = Field(
+        0.10, gt=0, le=1, description="Annualised target of the volatility-target backtest."
+    )
+    max_leverage: float = Field(2.0, gt=0, le=10, description="Cap on the backtest's weight.")
+    transaction_cost_bps: float = Field(
+        5.0, ge=0, le=1000, description="Cost per unit of turnover, basis points."
+    )
+    slippage_bps: float = Field(
+        1.0, ge=0, le=1000, description="Slippage per unit of turnover, basis points."
+    )
+    importance: Literal["never", "yearly", "monthly"] = Field(
+        "yearly", description="Refits with permutation importance: none, each January's, all."
+    )
+    refit_schedule: str = Field("0 6 1 * *", description="Cron of monthly_refit.")
+    update_schedule: str = Field("0 22 * * 1-5", description="Cron of daily_update.")
+    timezone: str = Field("America/New_York", description="Time zone of both schedules.")
+    webhook: str = Field("", description="URL that a failure is posted to; empty for none.")
+    calendars: dict[str, str] = Field(
+        default_factory=dict, description="Exchange calendar per ticker, overriding the guess."
+    )
+    warehouse: str = Field(
+        "duckdb",
+        description="duckdb, or parquet:URL for one file per cell on a shared directory or object store.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where networks train.")
+    jobs: int = Field(0, ge=0, le=1024, description="Worker processes; 0 takes every core.")
+    model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
+    home: Path = Field(Path("data"), exclude=True)
+
+    @field_validator("tickers")
+    @classmethod
+    def _tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for ticker in value:
+            check_ticker_name(ticker)
+        return unique("tickers", value)
+
+    @field_validator("models")
+    @classmethod
+    def _models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in MODELS]
+        if unknown:
+            raise ValueError(f"unknown model {unknown[0]!r}; choose from {', '.join(MODELS)}")
+        return unique("models", value)
+
+    @field_validator("horizons", "lags")
+    @classmethod
+    def _positive_sorted(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or any(not 1 <= number <= 252 for number in value) or list(value) != sorted(set(value)):
+            raise ValueError("give increasing whole numbers from 1 to 252")
+        return value
+
+    @field_validator("start_month")
+    @classmethod
+    def _month(cls, value: str) -> str:
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", value):
+            raise ValueError("write a month as YYYY-MM")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("give an IANA name such as Europe/Zurich") from None
+        return value
+
+    @field_validator("refit_schedule", "update_schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if len(value.split()) != 5:
+            raise ValueError("give the five fields of a cron line")
+        return value
+
+    @field_validator("warehouse")
+    @classmethod
+    def _warehouse(cls, value: str) -> str:
+        if value != "duckdb" and not value.startswith("parquet:"):
+            raise ValueError("give duckdb or parquet:URL")
+        return value
+
+    @model_validator(mode="after")
+    def _sections(self) -> Settings:
+        for name in self.model_sections:
+            if name not in MODELS:
+                raise ValueError(f"unknown section [{name}]; models are {', '.join(MODELS)}")
+        return self
+
+    def model(self, name: str) -> Model:
+        """Return the specification of model `name` with this home's settings.
+
+        Raises
+        ------
+        InputError
+            If the name is unknown or a value of its section is impossible.
+        """
+        if name not in MODELS:
+            raise InputError(f"unknown model {name!r}: choose from {', '.join(MODELS)}.")
+        try:
+            return TypeAdapter(MODELS[name]).validate_python(self.model_sections.get(name, {}))
+        except ValidationError as error:
+            raise InputError(_first_error(error, f"[{name}] ")) from None
+
+    @cached_property
+    def chosen_models(self) -> dict[str, Model]:
+        """The models to fit, by name, in the registry's order."""
+        return {name: self.model(name) for name in MODELS if name in self.models}
+
+    @property
+    def workers(self) -> int:
+        """Worker processes to use."""
+        return (
+            self.jobs or len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else self.jobs or os.cpu_count() or 1
+        )
+
+    @property
+    def database(self) -> Path:
+        """Path of the DuckDB file."""
+        return self.home / "volassets.duckdb"
+
+
+def check_ticker_name(ticker: str) -> str:
+    """Return `ticker` if it can name a partition, a file and a URL.
+
+    Raises
+    ------
+    InputError
+        If it breaks the naming rule.
+    """
+    if not TICKER_PATTERN.fullmatch(ticker):
+        shown = ticker if len(ticker) <= 40 else f"{ticker[:37]}..."
+        raise InputError(
+            f"ticker {shown!r} is not a valid name: use a letter, a digit or ^ first, then letters, digits and . ^ = - "
+            "only, at most 32 characters. Rename the file or use the exchange's symbol."
+        )
+    return ticker
+
+
+def unique(key: str, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `value`, refusing a repeated entry of setting `key`."""
+    repeated = [entry for entry in value if value.count(entry) > 1]
+    if repeated:
+        raise ValueError(f"{key} names {repeated[0]!r} twice")
+    return value
+
+
+def home_directory() -> Path:
+    """Return `$VOLASSETS_HOME`, or `./data`."""
+    return Path(os.environ.get(HOME_VARIABLE) or "data").expanduser().resolve()
+
+
+def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read, merge and validate the settings; nothing is written.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Directory with `volassets.toml`; `$VOLASSETS_HOME` if not given.
+    overrides : mapping, optional
+        Top-level keys that win over everything, as the command line's options do.
+
+    Raises
+    ------
+    InputError
+        Unreadable file, unknown key, wrong type or impossible value, with the key named.
+    """
+    home = home or home_directory()
+    values = _read_file(home / FILE_NAME)
+    sections = {
+        name: values.pop(name)
+        for name in list(values)
+        if isinstance(values[name], dict) and name != "calendars"
+    }
+    _merge_environment(values, sections)
+    values.update(overrides or {})
+    try:
+        settings = Settings(**values, model_sections=sections, home=home)
+    except ValidationError as error:
+        raise InputError(_first_error(error, "")) from None
+    for name in MODELS:
+        settings.model(name)
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read as settings: {error}. Mend the file, or move it away to start from the defaults."
+        ) from None
+
+
+def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
+    """Put `VOLASSETS_<KEY>` and `VOLASSETS_<MODEL>_<KEY>` over the file's values; refuse unknown ones."""
+    known: dict[str, tuple[str | None, str]] = {
+        f"{PREFIX}{key.upper()}": (None, key)
+        for key in Settings.model_fields
+        if key not in ("model_sections", "home")
+    }
+    for name, model in MODELS.items():
+        for key in _spec_fields(model):
+            known[f"{PREFIX}{name.upper()}_{key.upper()}"] = (name, key)
+    for variable, text in os.environ.items():
+        if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
+            continue
+        if variable not in known:
+            raise InputError(
+                f"{variable} is set, but no setting has that name: unset it, or see `volassets --help`."
+            )
+        section, key = known[variable]
+        place = values if section is None else sections.setdefault(section, {})
+        place[key] = _parse(text)
+
+
+def _parse(text: str) -> Any:
+    """Read an environment value: JSON where it is JSON, a list where it has commas, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [part.strip() for part in text.split(",")] if "," in text else text
+
+
+def _spec_fields(model: type[Model]) -> list[str]:
+    return list(getattr(model, "__dataclass_fields__", {}))
+
+
+def _first_error(error: ValidationError, where: str) -> str:
+    detail = error.errors()[0]
+    key = (
+        ".".join(str(part) for part in detail["loc"] if part not in ("function-after", "model_sections"))
+        or "settings"
+    )
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return (
+            f"unknown setting {where}{key}: remove it or correct its name; `volassets.toml` lists every key."
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"setting {where}{key} = {detail['input']!r} is not possible: {message}. Correct it in volassets.toml, the environment or the command."

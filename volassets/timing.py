@@ -1,0 +1,122 @@
+"""The timing convention, stated once.
+
+- A row dated ``t`` of any feature uses bars up to and including the close of ``t``.
+- A forecast has an ``origin_date`` t (the last close it may see), a ``target_date`` (the next
+  session after t, from the exchange calendar) and a ``horizon`` h in sessions: it is about
+  sessions t+1 .. t+h.
+- A model fitted for refit month m sees only bars dated before the first day of m (the cut-off),
+  and only labels fully realised before it: the label of origin t needs bar t+h, so the last h
+  rows of a training window have no label yet.
+- A refit month owns the forecasts whose *target date* lies in it. Its first origin is therefore
+  the last session before the month, and its last origin the session before the month's last one;
+  the session after the month's last close belongs to the next month.
+- Scalers, selections, proxy ratios, bias corrections and conformal residuals obey the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+
+
+class NextSession(Protocol):
+    """Anything that knows the session after a date (``volassets.market.calendar``)."""
+
+    def next_session(self, day: pd.Timestamp) -> pd.Timestamp:
+        """Return the first session strictly after `day`."""
+        ...
+
+
+def refit_month(value: str | date | pd.Timestamp) -> pd.Timestamp:
+    """Return the first day of the month of `value`, at midnight without time zone.
+
+    Parameters
+    ----------
+    value : str, date or Timestamp
+        ``YYYY-MM``, ``YYYY-MM-DD`` or a date inside the month.
+
+    Raises
+    ------
+    InputError
+        If a text is neither ``YYYY-MM`` nor ``YYYY-MM-DD``.
+    """
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value if len(value) > 7 else f"{value}-01")
+        except ValueError:
+            raise InputError(f"{value!r} is not a month: write it as YYYY-MM, for example 2016-01.") from None
+    return pd.Timestamp(value.year, value.month, 1)
+
+
+def months_between(first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp]:
+    """Return every refit month from `first` to `last`, both included, in order."""
+    return list(pd.date_range(first, last, freq="MS"))
+
+
+def training_length(index: pd.DatetimeIndex, month: pd.Timestamp) -> int:
+    """Return how many rows of `index` are dated before the cut-off of `month`.
+
+    The rows ``[:n]`` are the training window; row ``n`` is the first that no fit may see.
+    """
+    return int(index.searchsorted(month, side="left"))
+
+
+def origins_of_month(index: pd.DatetimeIndex, month: pd.Timestamp, calendar: NextSession) -> pd.DatetimeIndex:
+    """Return the origins in `index` whose next calendar session lies in `month`.
+
+    Parameters
+    ----------
+    index : DatetimeIndex
+        Dates of the bars, strictly increasing.
+    month : Timestamp
+        First day of the refit month.
+    calendar : NextSession
+        Gives the target date of an origin, known in advance, so that the last origin does not
+        need the bar after it.
+
+    Returns
+    -------
+    DatetimeIndex
+        Origins in order; empty where the bars end before the month's last preceding session.
+    """
+    end = month + pd.offsets.MonthBegin(1)
+    first = max(training_length(index, month) - 1, 0)
+    candidates = index[first : training_length(index, end)]
+    return candidates[[month <= calendar.next_session(day) < end for day in candidates]]
+
+
+def label_is_realised(n_rows: int, horizon: int) -> np.ndarray:
+    """Return the mask, shape (n_rows,), of origins whose h-session label lies inside the rows.
+
+    Origin i needs rows i+1 .. i+h, so the last `horizon` entries are False.
+    """
+    return np.arange(n_rows) < n_rows - horizon
+
+
+def first_possible_month(index: pd.DatetimeIndex, minimum_rows: int) -> pd.Timestamp | None:
+    """Return the first month with at least `minimum_rows` bars before it, or None if there is none."""
+    if len(index) < minimum_rows:
+        return None
+    return refit_month(index[minimum_rows - 1]) + pd.offsets.MonthBegin(1)
+
+
+def last_possible_month(index: pd.DatetimeIndex, calendar: NextSession) -> pd.Timestamp:
+    """Return the month of the first session after the last bar: the newest that can be forecast."""
+    return refit_month(calendar.next_session(index[-1]))
+
+
+def contiguous(months: Iterable[pd.Timestamp]) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+    """Return the maximal runs of consecutive months as (first, last) pairs, in order."""
+    runs: list[tuple[pd.Timestamp, pd.Timestamp]] = []
+    for month in sorted(set(months)):
+        if runs and runs[-1][1] + pd.offsets.MonthBegin(1) == month:
+            runs[-1] = (runs[-1][0], month)
+        else:
+            runs.append((month, month))
+    return runs
