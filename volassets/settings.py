@@ -73,22 +73,14 @@ class Settings(BaseModel):
     correlation_threshold: float = Field(
         0.95, gt=0, le=1, description="Above it the later feature of a pair is dropped."
     )
-    scaling: Literal["standardize", "minmax"] = Field(
-        "standardize", description="Scaler of the selected features."
-    )
-    interval_level: float = Field(
-        0.90, gt=0.5, lt=1, description="Nominal coverage of the forecast intervals."
-    )
+    scaling: Literal["standardize", "minmax"] = Field("standardize", description="Scaler of the selected features.")
+    interval_level: float = Field(0.90, gt=0.5, lt=1, description="Nominal coverage of the forecast intervals.")
     target_volatility: float = Field(
         0.10, gt=0, le=1, description="Annualised target of the volatility-target backtest."
     )
     max_leverage: float = Field(2.0, gt=0, le=10, description="Cap on the backtest's weight.")
-    transaction_cost_bps: float = Field(
-        5.0, ge=0, le=1000, description="Cost per unit of turnover, basis points."
-    )
-    slippage_bps: float = Field(
-        1.0, ge=0, le=1000, description="Slippage per unit of turnover, basis points."
-    )
+    transaction_cost_bps: float = Field(5.0, ge=0, le=1000, description="Cost per unit of turnover, basis points.")
+    slippage_bps: float = Field(1.0, ge=0, le=1000, description="Slippage per unit of turnover, basis points.")
     importance: Literal["never", "yearly", "monthly"] = Field(
         "yearly", description="Refits with permutation importance: none, each January's, all."
     )
@@ -252,9 +244,7 @@ def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None 
     home = home or home_directory()
     values = _read_file(home / FILE_NAME)
     sections = {
-        name: values.pop(name)
-        for name in list(values)
-        if isinstance(values[name], dict) and name != "calendars"
+        name: values.pop(name) for name in list(values) if isinstance(values[name], dict) and name != "calendars"
     }
     _merge_environment(values, sections)
     values.update(overrides or {})
@@ -281,9 +271,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
     """Put `VOLASSETS_<KEY>` and `VOLASSETS_<MODEL>_<KEY>` over the file's values; refuse unknown ones."""
     known: dict[str, tuple[str | None, str]] = {
-        f"{PREFIX}{key.upper()}": (None, key)
-        for key in Settings.model_fields
-        if key not in ("model_sections", "home")
+        f"{PREFIX}{key.upper()}": (None, key) for key in Settings.model_fields if key not in ("model_sections", "home")
     }
     for name, model in MODELS.items():
         for key in _spec_fields(model):
@@ -292,9 +280,7 @@ def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any
         if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
             continue
         if variable not in known:
-            raise InputError(
-                f"{variable} is set, but no setting has that name: unset it, or see `volassets --help`."
-            )
+            raise InputError(f"{variable} is set, but no setting has that name: unset it, or see `volassets --help`.")
         section, key = known[variable]
         place = values if section is None else sections.setdefault(section, {})
         place[key] = _parse(text)
@@ -315,12 +301,9 @@ def _spec_fields(model: type[Model]) -> list[str]:
 def _first_error(error: ValidationError, where: str) -> str:
     detail = error.errors()[0]
     key = (
-        ".".join(str(part) for part in detail["loc"] if part not in ("function-after", "model_sections"))
-        or "settings"
+        ".".join(str(part) for part in detail["loc"] if part not in ("function-after", "model_sections")) or "settings"
     )
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return (
-            f"unknown setting {where}{key}: remove it or correct its name; `volassets.toml` lists every key."
-        )
+        return f"unknown setting {where}{key}: remove it or correct its name; `volassets.toml` lists every key."
     message = detail["msg"].removeprefix("Value error, ")
     return f"setting {where}{key} = {detail['input']!r} is not possible: {message}. Correct it in volassets.toml, the environment or the command."

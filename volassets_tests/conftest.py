@@ -38,9 +38,7 @@ def simulate_bars(n: int, seed: int, start: str = "2005-01-03") -> pd.DataFrame:
     log_variance = np.empty(n)
     log_variance[0] = np.log(1e-4)
     for i in range(1, n):
-        log_variance[i] = (
-            np.log(1e-4) + 0.95 * (log_variance[i - 1] - np.log(1e-4)) + 0.25 * rng.standard_normal()
-        )
+        log_variance[i] = np.log(1e-4) + 0.95 * (log_variance[i - 1] - np.log(1e-4)) + 0.25 * rng.standard_normal()
     deviation = np.exp(log_variance / 2)
     overnight = 0.4 * deviation * rng.standard_normal(n)
     steps = deviation[:, None] * rng.standard_normal((n, 32)) / np.sqrt(32) * 0.9
@@ -55,9 +53,7 @@ def simulate_bars(n: int, seed: int, start: str = "2005-01-03") -> pd.DataFrame:
             "low": prices.min(axis=1),
             "close": close,
             "adj_close": close,
-            "volume": np.round(
-                1e6 * np.exp(0.3 * rng.standard_normal(n) + 0.3 * (log_variance - np.log(1e-4)))
-            ),
+            "volume": np.round(1e6 * np.exp(0.3 * rng.standard_normal(n) + 0.3 * (log_variance - np.log(1e-4)))),
         },
         index=pd.bdate_range(start, periods=n, name="date"),
     )
