@@ -1,0 +1,42 @@
+"""The small LSTM on log variances: expanding window, QLIKE loss, five seeds averaged in logs."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import pandas as pd
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from volassets.models.protocol import Fit, Window
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Lstm:
+    """Settings of the LSTM."""
+
+    name: ClassVar[str] = "lstm"
+    family: ClassVar[str] = "lstm"
+    code_version: ClassVar[str] = "1"
+
+    units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
+    head_units: Annotated[int, Field(ge=1, le=512, description="Units of the SiLU layer before the outputs.")] = 16
+    sequence_length: Annotated[int, Field(ge=2, le=252, description="Days in a sequence.")] = 22
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before and after the SiLU layer.")] = 0.2
+    epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the window, always from a cold start.")] = 5
+    batch_size: Annotated[int, Field(ge=1, le=8192, description="Rows per step.")] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's first rate.")] = 3e-3
+    final_rate: Annotated[float, Field(ge=0, le=1, description="Last rate of the cosine, as a share.")] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="AdamW's weight decay.")] = 0.01
+    clip: Annotated[float, Field(gt=0, description="Largest gradient norm.")] = 1.0
+    average: Annotated[float, Field(ge=0, lt=1, description="Decay of the weight average that forecasts.")] = 0.99
+    seeds: Annotated[int, Field(ge=1, le=64, description="Networks averaged in logs.")] = 5
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
+
+    def fit(self, window: Window) -> Fit:
+        """Train on every realised row before the cut-off."""
+        raise NotImplementedError
+
+    def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
+        raise NotImplementedError
