@@ -1,0 +1,42 @@
+"""The one shape of price data in this project: daily bars.
+
+Bars are a DataFrame with the columns `BAR_COLUMNS`, float64, and a DatetimeIndex named ``date``: session
+dates at midnight without time zone, strictly increasing. `volume` is 0.0 where there is none, and `adj_close`
+equals `close` where there is none.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+BAR_COLUMNS = ("open", "high", "low", "close", "adj_close", "volume")
+PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
+
+
+def as_bars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with the columns, types and index of bars; values and row order stay.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        At least open, high, low and close; index convertible to dates without time zone.
+    """
+    bars = frame.copy()
+    if "adj_close" not in bars:
+        bars["adj_close"] = bars["close"]
+    if "volume" not in bars:
+        bars["volume"] = 0.0
+    bars = bars[list(BAR_COLUMNS)].astype("float64")
+    # One resolution, because hashes of the bars look at the index's integers.
+    bars.index = pd.DatetimeIndex(bars.index).as_unit("ns").rename("date")
+    bars.columns.name = None
+    return bars
+
+
+def total_return_factor(bars: pd.DataFrame) -> pd.Series:
+    """Return adj_close / close per day: what turns that day's raw prices into total-return prices.
+
+    Always divide it out within one day or between two days of one answer, never store adjusted levels:
+    vendors rescale their whole history at every dividend.
+    """
+    return (bars["adj_close"] / bars["close"]).rename("total_return_factor")

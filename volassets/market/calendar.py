@@ -1,0 +1,190 @@
+"""Sessions per ticker, so that the target date after a Friday before a holiday is right.
+
+The calendars are those of `exchange_calendars`. A ticker's calendar is guessed from its suffix or kind
+(``SAP.DE``, ``BTC-USD``, ``EURUSD=X``) and can be overridden by the setting `calendars`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+
+FIRST_DAY = pd.Timestamp("1990-01-01")
+SEVEN_DAYS = "24/7"
+DEFAULT = "XNYS"
+
+_SUFFIXES = {
+    "AS": "XAMS", "AT": "ASEX", "AX": "XASX", "BA": "XBUE", "BC": "XBOG", "BD": "XBUD", "BE": "XETR", "BK": "XBKK",
+    "BO": "XBOM", "BR": "XBRU", "CO": "XCSE", "DE": "XETR", "DU": "XDUS", "F": "XFRA", "HE": "XHEL", "HK": "XHKG",
+    "HM": "XHAM", "IC": "XICE", "IL": "XLON", "IR": "XDUB", "IS": "XIST", "JK": "XIDX", "JO": "XJSE", "KL": "XKLS",
+    "KQ": "XKRX", "KS": "XKRX", "L": "XLON", "LS": "XLIS", "MC": "XMAD", "ME": "XMOS", "MI": "XMIL", "MU": "XETR",
+    "MX": "XMEX", "NE": "XTSE", "NS": "XBOM", "NZ": "XNZE", "OL": "XOSL", "PA": "XPAR", "PR": "XPRA", "RG": "XRIS",
+    "RO": "XBSE", "SA": "BVMF", "SG": "XSTU", "SI": "XSES", "SN": "XSGO", "SR": "XSAU", "SS": "XSHG", "ST": "XSTO",
+    "SW": "XSWX", "SZ": "XSHG", "T": "XTKS", "TA": "XTAE", "TL": "XTAL", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI",
+    "V": "XTSE", "VI": "XWBO", "VS": "XLIT", "WA": "XWAR",
+}  # fmt: skip
+_INDICES = {
+    "AEX": "XAMS", "ATX": "XWBO", "AXJO": "XASX", "AORD": "XASX", "BFX": "XBRU", "BSESN": "XBOM", "BVSP": "BVMF",
+    "FCHI": "XPAR", "FTSE": "XLON", "FTMC": "XLON", "GDAXI": "XETR", "GSPTSE": "XTSE", "HSI": "XHKG", "IBEX": "XMAD",
+    "ISEQ": "XDUB", "JKSE": "XIDX", "KLSE": "XKLS", "KS11": "XKRX", "MDAXI": "XETR", "MERV": "XBUE", "MXX": "XMEX",
+    "N100": "XPAR", "N225": "XTKS", "NSEI": "XBOM", "NZ50": "XNZE", "OMX": "XSTO", "SSMI": "XSWX", "STI": "XSES",
+    "STOXX": "XETR", "STOXX50E": "XETR", "TECDAX": "XETR", "TWII": "XTAI",
+}  # fmt: skip
+_FIAT = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|SEK|NOK|DKK|CNY|CNH|HKD|SGD|KRW|INR|BRL|MXN|ZAR|TRY|PLN|CZK|HUF|ILS|THB"
+_COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|BNB|DOT|AVAX|LINK|TRX|XLM|XMR|ETC|USDT|USDC"
+_CRYPTO = re.compile(rf"[A-Z0-9]{{2,15}}-({_FIAT}|USDT|USDC|BTC|ETH)|({_COINS})({_FIAT}|USDT|USDC)?")
+_CURRENCIES = re.compile(rf"({_FIAT})[-.]?({_FIAT})|.*=X")
+
+
+@dataclass(frozen=True, eq=False)
+class SessionCalendar:
+    """The sessions of one exchange, strictly increasing dates at midnight without time zone.
+
+    Attributes
+    ----------
+    name : str
+        Name in `exchange_calendars`.
+    days : DatetimeIndex
+        Every session from 1990 to at least a year from now.
+    recorded : tuple of Timestamp or None
+        First and last day for which the exchange's holidays are known; None where they are not.
+        Outside, every day of the exchange's working week counts as a session.
+    working_week : str
+        Seven digits from Monday, 1 where the exchange works.
+    """
+
+    name: str
+    days: pd.DatetimeIndex
+    recorded: tuple[pd.Timestamp, pd.Timestamp] | None
+    working_week: str
+
+    def __post_init__(self) -> None:
+        # Lists, because a binary search in one is far faster than in an index, and forecasts ask day by day.
+        stamps = list(self.days)
+        object.__setattr__(self, "_stamps", stamps)
+        object.__setattr__(self, "_ordinals", [stamp.toordinal() for stamp in stamps])
+
+    def next_session(self, ts: pd.Timestamp) -> pd.Timestamp:
+        """Return the first session strictly after the date of `ts`, which need not be a session itself."""
+        position = bisect_right(self._ordinals, ts.toordinal())  # type: ignore[attr-defined]
+        if 0 < position < len(self.days):
+            return self._stamps[position]  # type: ignore[attr-defined]
+        return self._working_day_after(ts)
+
+    def next_sessions(self, index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Return `next_session` of every date in `index`, shape and order kept."""
+        positions = self.days.searchsorted(index, side="right")
+        inside = (positions > 0) & (positions < len(self.days))
+        found = self.days[np.where(inside, positions, 0)]
+        if inside.all():
+            return found.rename(index.name)
+        stamps = [
+            stamp if ok else self._working_day_after(day) for stamp, ok, day in zip(found, inside, index, strict=True)
+        ]
+        return pd.DatetimeIndex(stamps, name=index.name).as_unit("ns")
+
+    def sessions(self, start: pd.Timestamp | date | str, end: pd.Timestamp | date | str) -> pd.DatetimeIndex:
+        """Return the sessions from `start` to `end`, both included, within the calendar's coverage."""
+        first = self.days.searchsorted(pd.Timestamp(start), side="left")
+        return self.days[first : self.days.searchsorted(pd.Timestamp(end), side="right")]
+
+    def is_session(self, ts: pd.Timestamp) -> bool:
+        """Return whether the date of `ts` is a session within the calendar's coverage."""
+        ordinals: list[int] = self._ordinals  # type: ignore[attr-defined]
+        position = bisect_left(ordinals, ts.toordinal())
+        return position < len(ordinals) and ordinals[position] == ts.toordinal()
+
+    def _working_day_after(self, ts: pd.Timestamp) -> pd.Timestamp:
+        day = np.busday_offset(np.datetime64(ts, "D") + 1, 0, roll="forward", weekmask=self.working_week)
+        return pd.Timestamp(day).as_unit("ns")
+
+
+def calendar_for(ticker: str, overrides: Mapping[str, str] | None = None) -> SessionCalendar:
+    """Return the session calendar of `ticker`.
+
+    Parameters
+    ----------
+    ticker : str
+        Symbol in Yahoo's notation.
+    overrides : mapping, optional
+        Calendar name by ticker, the setting `calendars`; wins over the guess.
+
+    Raises
+    ------
+    InputError
+        If an override names no calendar.
+    """
+    name = (overrides or {}).get(ticker)
+    if name is None:
+        return named_calendar(guess_calendar(ticker))
+    from exchange_calendars import get_calendar_names
+
+    if name not in get_calendar_names():
+        raise InputError(
+            f"calendars.{ticker} = {name!r} names no exchange calendar: give an ISO market code such as XNYS or XETR, "
+            f"or {SEVEN_DAYS} for a market without holidays."
+        )
+    return named_calendar(name)
+
+
+def guess_calendar(ticker: str) -> str:
+    """Return the calendar's name that the notation of `ticker` suggests; New York's where it suggests none."""
+    symbol = ticker.upper()
+    if symbol.startswith("^"):
+        return _INDICES.get(symbol[1:], DEFAULT)
+    if _CURRENCIES.fullmatch(symbol):
+        return "24/5"
+    if _CRYPTO.fullmatch(symbol):
+        return SEVEN_DAYS
+    if symbol.endswith("=F"):
+        return "CMES"
+    stem, dot, suffix = symbol.rpartition(".")
+    return _SUFFIXES.get(suffix, DEFAULT) if dot and stem else DEFAULT
+
+
+def named_calendar(name: str) -> SessionCalendar:
+    """Return the calendar called `name` in `exchange_calendars`, built once per process and year."""
+    return _build(name, date.today().year)
+
+
+@lru_cache(maxsize=64)
+def _build(name: str, year: int) -> SessionCalendar:
+    last = pd.Timestamp(year + 2, 1, 31)
+    exchange = _exchange(name, last)
+    week = exchange.weekmask if exchange is not None else "1111100"
+    every_day = pd.date_range(FIRST_DAY, last, unit="ns")
+    working = every_day[np.is_busday(every_day.to_numpy().astype("datetime64[D]"), weekmask=week)]
+    if exchange is None:
+        return SessionCalendar(name, working, None, week)
+    known = pd.DatetimeIndex(exchange.sessions).as_unit("ns")
+    recorded = (max(exchange.bound_min() or FIRST_DAY, FIRST_DAY), min(exchange.bound_max() or last, last))
+    outside = working[(working < recorded[0]) | (working > recorded[1])]
+    days = known.append(outside).sort_values()
+    return SessionCalendar(name, pd.DatetimeIndex(days, name="date", freq=None), recorded, week)
+
+
+def _exchange(name: str, last: pd.Timestamp) -> Any:
+    """Return the exchange's calendar over as much of 1990..`last` as it records, or None."""
+    from exchange_calendars import get_calendar
+
+    try:
+        return get_calendar(name, start=FIRST_DAY, end=last)
+    except (ValueError, NotImplementedError):
+        pass
+    try:
+        bounded = get_calendar(name)
+        first, end = bounded.bound_min() or FIRST_DAY, bounded.bound_max() or last
+        return get_calendar(name, start=max(first, FIRST_DAY), end=min(end, last))
+    except (ValueError, NotImplementedError):
+        # Some exchanges' holiday rules (Orthodox Easter, Tel Aviv's change of week) fail under newer pandas.
+        return None

@@ -1,0 +1,74 @@
+"""The bundled source and the shape of bars."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from volassets.errors import InputError
+from volassets.market.bars import BAR_COLUMNS, as_bars, total_return_factor
+from volassets.market.bundled import BundledSource
+from volassets.market.sources import make_source
+
+
+def test_bundled_bars_are_those_of_arch(sp500_bars: pd.DataFrame, nasdaq_bars: pd.DataFrame) -> None:
+    source = BundledSource()
+    for ticker, expected in {"^GSPC": sp500_bars, "^IXIC": nasdaq_bars}.items():
+        bars = source.fetch(ticker)
+        assert tuple(bars.columns) == BAR_COLUMNS
+        assert (bars.dtypes == "float64").all()
+        assert bars.index.name == "date"
+        assert bars.index.dtype == "datetime64[ns]"
+        assert len(bars) == 5031
+        np.testing.assert_array_equal(bars.to_numpy(), expected.to_numpy())
+
+
+def test_window_includes_both_ends() -> None:
+    bars = BundledSource().fetch("^GSPC", date(2018, 12, 24), date(2018, 12, 31))
+    assert list(bars.index.strftime("%d")) == ["24", "26", "27", "28", "31"]
+
+
+@pytest.mark.parametrize(
+    ("ticker", "start", "end", "message"),
+    [
+        ("SPY", None, None, "not bundled"),
+        ("^GSPC", date(2019, 1, 2), None, "1999-01-04 to 2018-12-31"),
+        ("^GSPC", date(2018, 1, 2), date(2017, 1, 2), "ends before it starts"),
+        ("^GSPC", date(2018, 12, 25), date(2018, 12, 25), "no bar"),
+    ],
+)
+def test_bundled_refuses(ticker: str, start: date | None, end: date | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BundledSource().fetch(ticker, start, end)
+
+
+def test_known() -> None:
+    assert BundledSource().known("^IXIC")
+    assert not BundledSource().known("^ixic")
+
+
+def test_missing_adjusted_close_and_volume_are_filled() -> None:
+    index = pd.DatetimeIndex(["2020-01-02", "2020-01-03"])
+    bars = as_bars(pd.DataFrame({"close": [1, 2], "open": [1, 2], "low": [1, 2], "high": [1, 2]}, index=index))
+    assert (total_return_factor(bars) == 1).all()
+    assert (bars["volume"] == 0).all()
+
+
+def test_source_follows_the_settings(tmp_path) -> None:
+    settings = SimpleNamespace(
+        source="csv", csv_dir=str(tmp_path), proxy="gk_overnight", calendars={}, start_date=date(1999, 1, 1)
+    )
+    assert make_source(settings).name == "csv"
+    for name in ("bundled", "yfinance"):
+        settings.source = name
+        assert make_source(settings).name == name
+    settings.source, settings.csv_dir = "csv", ""
+    with pytest.raises(InputError, match="--csv-dir"):
+        make_source(settings)
+    settings.source = "bloomberg"
+    with pytest.raises(InputError, match="choose bundled, csv or yfinance"):
+        make_source(settings)
