@@ -1,0 +1,86 @@
+"""The columns of the feature table, declared once, in selection order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from volassets.features.extended import extended
+from volassets.features.feature import Feature
+from volassets.features.ingredients import Ingredients
+from volassets.features.recipe import recipe
+from volassets.features.targets import proxy_ratio
+from volassets.timing import refit_month
+
+DEFAULT_LAGS = (1, 2, 6, 11, 16)
+RECIPE = tuple(feature.name for feature in recipe(DEFAULT_LAGS))
+
+
+def catalogue(lags: Sequence[int] = DEFAULT_LAGS) -> tuple[Feature, ...]:
+    """Return every feature in selection order: the reference recipe first, then the rest.
+
+    Of two correlated features the earlier one is kept, so the order is part of the declaration.
+
+    Parameters
+    ----------
+    lags : sequence of int
+        Return lags; each gives a column ``ret_lag_<lag>``.
+    """
+    return (*recipe(lags), *extended())
+
+
+def recipe_names(lags: Sequence[int] = DEFAULT_LAGS) -> tuple[str, ...]:
+    """Return the names of the reference recipe's features for `lags`, in order."""
+    return tuple(feature.name for feature in recipe(lags))
+
+
+def longest_warm_up(lags: Sequence[int] = DEFAULT_LAGS) -> int:
+    """Return how many rows at the start of a table lack at least one feature."""
+    return max(feature.warm_up for feature in catalogue(lags))
+
+
+def outcomes() -> tuple[Feature, ...]:
+    """Return the columns that the table has beside the features: what targets and scores are made of."""
+    return (
+        Feature(
+            name="proxy_variance",
+            formula="p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 1 % of its 66-row mean",
+            unit="daily variance, decimal",
+            window=66,
+            warm_up=1,
+            source="Garman and Klass (1980)",
+            group="Outcomes",
+            compute=lambda x: x.proxy,
+        ),
+        Feature(
+            name="return",
+            formula="r_t = ln(A_t / A_{t-1}), A the total-return close",
+            unit="decimal return",
+            window=2,
+            warm_up=1,
+            source="own",
+            group="Outcomes",
+            compute=lambda x: x.log_return,
+        ),
+        Feature(
+            name="ratio",
+            formula="c_m = sum r^2 / sum p over the days before the first of t's month",
+            unit="ratio",
+            window=0,
+            warm_up=0,
+            source="Martens (2002), Hansen and Lunde (2005)",
+            group="Outcomes",
+            timing="rows before the month of t; empty in the first month",
+            compute=_monthly_ratio,
+        ),
+    )
+
+
+def _monthly_ratio(x: Ingredients) -> pd.Series:
+    months = pd.DatetimeIndex(x.bars.index).to_period("M").to_timestamp()
+    ratios = {month: proxy_ratio(x.log_return, x.proxy, refit_month(month)) for month in months.unique()}
+    return x.daily([ratios[month] for month in months])
+
+
+OUTCOMES = tuple(column.name for column in outcomes())

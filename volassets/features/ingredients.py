@@ -1,0 +1,161 @@
+"""Series that several features share, computed once per ticker from its bars."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.features import variance
+
+PROXIES = ("gk_overnight", "squared_return")
+EWMA_WEIGHT = 0.06
+# sqrt(mean r^2 / mean p) of the S&P 500; only places the clips of standardised returns
+RETURN_PER_PROXY = 1.27
+RELATIVE_FLOOR = 0.01
+ABSOLUTE_FLOOR = 1e-10
+FLOOR_WINDOW = 66
+
+
+class NextSessions(Protocol):
+    """What the table needs of an exchange calendar."""
+
+    def next_sessions(self, index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Return the first session strictly after each date."""
+        ...
+
+
+def floored(values: pd.Series) -> pd.Series:
+    """Return `values` raised to 1 % of their mean over the last 66 rows, and to 1e-10 at least.
+
+    A day without a range or a move has variance zero, whose logarithm does not exist; a floor that
+    follows the ticker's own level keeps it from being an outlier. NaN stays NaN.
+    """
+    recent = values.rolling(FLOOR_WINDOW, min_periods=1).mean()
+    return values.where(values.isna(), np.maximum(values, np.maximum(RELATIVE_FLOOR * recent, ABSOLUTE_FLOOR)))
+
+
+def proxy_variance(bars: pd.DataFrame, proxy: str) -> pd.Series:
+    """Return the daily variance proxy p_t, decimal, floored; NaN on the first row.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Bars of one ticker.
+    proxy : {"gk_overnight", "squared_return"}
+        Garman-Klass plus squared overnight return, or the squared close-to-close return.
+
+    Raises
+    ------
+    InputError
+        If `proxy` is neither.
+    """
+    if proxy not in PROXIES:
+        raise InputError(f"proxy {proxy!r} is unknown: choose from {', '.join(PROXIES)}.")
+    estimator = variance.garman_klass_yang_zhang if proxy == "gk_overnight" else variance.close_to_close
+    return floored(estimator(bars))
+
+
+class Ingredients:
+    """Bars of one ticker and the series derived from them, each computed on first use.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Columns open, high, low, close, adj_close, volume; index date.
+    calendar : NextSessions
+        Calendar of the ticker's exchange.
+    proxy : str
+        Variance proxy, see `proxy_variance`.
+    """
+
+    def __init__(self, bars: pd.DataFrame, calendar: NextSessions, proxy: str) -> None:
+        self.bars = bars
+        self.calendar = calendar
+        self.proxy_name = proxy
+
+    @property
+    def price(self) -> pd.Series:
+        """Total-return close; used in ratios only."""
+        return self.bars["adj_close"]
+
+    @property
+    def volume(self) -> pd.Series:
+        """Shares traded; 0 where none is known."""
+        return self.bars["volume"]
+
+    @cached_property
+    def log_return(self) -> pd.Series:
+        """Daily log total return r."""
+        return variance.log_return(self.bars)
+
+    @cached_property
+    def overnight(self) -> pd.Series:
+        """Overnight log total return o."""
+        return variance.overnight_return(self.bars)
+
+    @cached_property
+    def squared_return(self) -> pd.Series:
+        """r^2."""
+        return self.log_return**2
+
+    @cached_property
+    def garman_klass(self) -> pd.Series:
+        """Garman-Klass variance as the formula gives it, 0 on a zero range."""
+        return variance.garman_klass(self.bars)
+
+    @cached_property
+    def proxy(self) -> pd.Series:
+        """Variance proxy p, floored."""
+        return proxy_variance(self.bars, self.proxy_name)
+
+    @cached_property
+    def range_variance(self) -> pd.Series:
+        """Garman-Klass floored; the proxy where the last 66 bars have no range at all (close-only bars)."""
+        recent = self.garman_klass.rolling(FLOOR_WINDOW, min_periods=1).mean()
+        return floored(self.garman_klass).where(recent > 0, self.proxy)
+
+    @cached_property
+    def log_proxy(self) -> pd.Series:
+        """lp = ln p."""
+        return variance.log(self.proxy)
+
+    def log_mean_proxy(self, window: int) -> pd.Series:
+        """Return ln of the mean of p over `window` rows."""
+        return variance.log(self.proxy.rolling(window).mean())
+
+    @cached_property
+    def expected_deviation(self) -> pd.Series:
+        """1.27 sqrt(EWMA_.06(p)_{t-1}): the standard deviation that day t's return is measured in."""
+        return RETURN_PER_PROXY * np.sqrt(self.proxy.ewm(alpha=EWMA_WEIGHT).mean().shift())
+
+    @cached_property
+    def return_z(self) -> pd.Series:
+        """Standardised return, clipped to +-8."""
+        return (self.log_return / self.expected_deviation).clip(-8, 8)
+
+    def return_z_over(self, days: int) -> pd.Series:
+        """Return the standardised `days`-day return, clipped to +-6."""
+        total = self.log_return.rolling(days).sum()
+        return (total / (np.sqrt(days) * self.expected_deviation)).clip(-6, 6)
+
+    @cached_property
+    def log_volume(self) -> pd.Series:
+        """ln V, missing where nothing was traded."""
+        return variance.log(self.volume.where(self.volume > 0))
+
+    def mean_log_volume(self, window: int) -> pd.Series:
+        """Return the mean of ln V over the traded days among the last `window`; NaN where there is none."""
+        return self.log_volume.rolling(window, min_periods=1).mean()
+
+    @cached_property
+    def next_sessions(self) -> pd.DatetimeIndex:
+        """The session after each row's date."""
+        return self.calendar.next_sessions(pd.DatetimeIndex(self.bars.index))
+
+    def daily(self, values: object) -> pd.Series:
+        """Return `values` as a float column on the table's dates."""
+        return pd.Series(values, index=self.bars.index, dtype=float)
