@@ -170,7 +170,7 @@ def _build(name: str, year: int) -> SessionCalendar:
     recorded = (max(exchange.bound_min() or FIRST_DAY, FIRST_DAY), min(exchange.bound_max() or last, last))
     outside = working[(working < recorded[0]) | (working > recorded[1])]
     days = known.append(outside).sort_values()
-    return SessionCalendar(name, pd.DatetimeIndex(days, name="date", freq=None), recorded, week)
+    return SessionCalendar(name, pd.DatetimeIndex(days, name="date"), recorded, week)
 
 
 def _exchange(name: str, last: pd.Timestamp) -> Any:
