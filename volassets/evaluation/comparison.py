@@ -1,0 +1,223 @@
+"""Tests of equal accuracy: Mincer-Zarnowitz, Diebold-Mariano, the model confidence set.
+
+All of them allow for overlap: a forecast of h sessions shares h-1 of them with its neighbour's,
+so every origin is used and the covariances are made robust instead (`hac_lag`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from volassets.models.protocol import TRADING_DAYS
+
+FEWEST_DAYS = 10
+COMPARED_LOSSES = ("qlike", "squared_error", "qlike_on_squared_returns")
+MCS_SIZE = 0.10
+MCS_REPLICATIONS = 1000
+MCS_SEED = 20040102
+COMPARISON_COLUMNS = ("ticker", "horizon", "loss", "model_a", "model_b", "dm", "p_value", "n")
+
+
+@dataclass(frozen=True)
+class EqualAccuracyTest:
+    """A statistic with its two-sided p-value, from `n` days; NaN where `n` is under `FEWEST_DAYS`."""
+
+    statistic: float
+    p_value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class MincerZarnowitz:
+    """The regression y = a + b f + e: `p_value` is that of a = 0 and b = 1 together (Wald, HAC).
+
+    `intercept` is in annualised variance, decimal squared.
+    """
+
+    intercept: float
+    slope: float
+    p_value: float
+    n: int
+
+
+def hac_lag(n: int, horizon: int) -> int:
+    """Return the Bartlett lag for `n` origins of `horizon` sessions: max(2 (h-1), floor(4 (n/100)^(2/9))).
+
+    Twice h-1, because Bartlett weights that end at h-1 give only two thirds of the variance that
+    an overlap of h sessions makes; the second term is Newey and West's (1994) for the rest.
+    """
+    return min(max(2 * (horizon - 1), int(4 * (n / 100) ** (2 / 9))), max(n - 1, 0))
+
+
+def long_run_variance(values: np.ndarray, lag: int) -> float:
+    """Return the Bartlett (Newey-West 1987) long-run variance of a series, with divisor n."""
+    centred = np.asarray(values, np.float64) - np.mean(values)
+    n = len(centred)
+    total = float(centred @ centred)
+    for k in range(1, min(lag, n - 1) + 1):
+        total += 2.0 * (1.0 - k / (lag + 1.0)) * float(centred[k:] @ centred[:-k])
+    return total / n
+
+
+def diebold_mariano(differential: np.ndarray, horizon: int, lag: int | None = None) -> EqualAccuracyTest:
+    """Test that two forecasts have the same expected loss.
+
+    Parameters
+    ----------
+    differential : ndarray, shape (n,)
+        Loss of model A less loss of model B, by origin in order.
+    horizon : int
+        Sessions per forecast.
+    lag : int, optional
+        Bartlett lag, at least ``horizon - 1``; `hac_lag` by default.
+
+    Returns
+    -------
+    EqualAccuracyTest
+        Negative where A is better. Student t with n-1 degrees of freedom after the correction of
+        Harvey, Leybourne and Newbold (1997). Identical forecasts give 0 and 1.
+    """
+    from scipy.stats import t as student
+
+    d = np.asarray(differential, np.float64)
+    n = len(d)
+    if n < FEWEST_DAYS:
+        return EqualAccuracyTest(float("nan"), float("nan"), n)
+    variance = long_run_variance(d, hac_lag(n, horizon) if lag is None else lag)
+    if variance <= 0.0:
+        same = d.mean() == 0.0
+        return EqualAccuracyTest(0.0 if same else float(np.copysign(np.inf, d.mean())), 1.0 if same else 0.0, n)
+    small_sample = max((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n, 0.0)
+    statistic = float(d.mean() / np.sqrt(variance / n) * np.sqrt(small_sample))
+    return EqualAccuracyTest(statistic, float(2 * student.sf(abs(statistic), n - 1)), n)
+
+
+def mincer_zarnowitz(realized: np.ndarray, forecast: np.ndarray, horizon: int) -> MincerZarnowitz:
+    """Regress realised on forecast variance (Mincer and Zarnowitz 1969) with HAC covariances.
+
+    Parameters
+    ----------
+    realized, forecast : ndarray, shape (n,)
+        Daily variances by origin in order.
+    horizon : int
+        Sessions per forecast, for `hac_lag`.
+
+    Returns
+    -------
+    MincerZarnowitz
+        NaN with fewer than `FEWEST_DAYS` rows or a constant forecast.
+    """
+    import statsmodels.api as sm
+    from scipy.stats import chi2
+
+    y = TRADING_DAYS * np.asarray(realized, np.float64)
+    f = TRADING_DAYS * np.asarray(forecast, np.float64)
+    n = len(y)
+    if n < FEWEST_DAYS or np.ptp(f) == 0.0:
+        return MincerZarnowitz(float("nan"), float("nan"), float("nan"), n)
+    design = np.column_stack([np.ones(n), f])
+    result = sm.OLS(y, design).fit(cov_type="HAC", cov_kwds={"maxlags": hac_lag(n, horizon)})
+    gap = result.params - np.array([0.0, 1.0])
+    wald = float(gap @ np.linalg.pinv(result.cov_params()) @ gap)
+    return MincerZarnowitz(float(result.params[0]), float(result.params[1]), float(chi2.sf(wald, 2)), n)
+
+
+def mcs_block(n: int, horizon: int) -> int:
+    """Return the mean block of the stationary bootstrap: max(n^(1/3), 2 h) rounded, at most n/2."""
+    return max(1, min(max(round(n ** (1 / 3)), 2 * horizon), n // 2))
+
+
+def model_confidence_set(
+    losses: pd.DataFrame,
+    horizon: int,
+    *,
+    block: int | None = None,
+    replications: int = MCS_REPLICATIONS,
+    seed: int = MCS_SEED,
+) -> pd.Series:
+    """Return the MCS p-value per model; the 90 % set is those of at least .10.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        One row per origin in order, one column per model, nothing missing.
+    horizon : int
+        Sessions per forecast, for the block.
+    block : int, optional
+        Mean block of the stationary bootstrap; `mcs_block` by default.
+    replications, seed : int
+        Of the bootstrap; the columns are sorted first, so their order changes nothing.
+
+    Returns
+    -------
+    Series
+        By model, in the order of the columns; 1 for a model alone, NaN with fewer than
+        `FEWEST_DAYS` rows.
+
+    Notes
+    -----
+    Hansen, Lunde and Nason (2011) with the range statistic, from `arch.bootstrap`.
+    """
+    n = len(losses)
+    if n < FEWEST_DAYS:
+        return pd.Series(np.nan, index=losses.columns)
+    distinct = losses.loc[:, ~losses.T.duplicated()].sort_index(axis=1)
+    if distinct.shape[1] <= 1:
+        return pd.Series(1.0, index=losses.columns)
+    from arch.bootstrap import MCS
+
+    test = MCS(
+        distinct.to_numpy(np.float64),
+        MCS_SIZE,
+        reps=replications,
+        block_size=block or mcs_block(n, horizon),
+        method="R",
+        bootstrap="stationary",
+        seed=seed,
+    )
+    test.compute()
+    values = test.pvalues["Pvalue"]
+    p_values = pd.Series([float(values.loc[i]) for i in range(distinct.shape[1])], index=distinct.columns)
+    # Two equal columns have no variance between them, which the test divides by: the twin shares its p-value.
+    first = {name: next(c for c in distinct if losses[c].equals(losses[name])) for name in losses}
+    return pd.Series([p_values[first[name]] for name in losses], index=losses.columns)
+
+
+def loss_matrix(losses: pd.DataFrame, loss: str) -> pd.DataFrame:
+    """Return the losses of one ticker and horizon, origins by models, NaN where a model has no day."""
+    return losses.pivot(index="origin_date", columns="model", values=loss).sort_index()
+
+
+def compare_pairs(losses: pd.DataFrame, names: Sequence[str] = COMPARED_LOSSES) -> pd.DataFrame:
+    """Diebold-Mariano for every pair of models, each on the days that both have.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        From `volassets.evaluation.losses.with_losses`; one or more tickers and horizons.
+    names : sequence of str
+        Columns to compare on; one that is NaN throughout is left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COMPARISON_COLUMNS`, each pair in both orders. ``dm`` is negative where `model_a`
+        is better.
+    """
+    rows: list[tuple[object, ...]] = []
+    for (ticker, horizon), group in losses.groupby(["ticker", "horizon"], sort=False):
+        for loss in names:
+            matrix = loss_matrix(group, loss)
+            for a, b in combinations(dict.fromkeys(group["model"]), 2):
+                differential = (matrix[a] - matrix[b]).dropna().to_numpy()
+                if not len(differential):
+                    continue
+                test = diebold_mariano(differential, int(horizon))
+                rows.append((ticker, horizon, loss, a, b, test.statistic, test.p_value, test.n))
+                rows.append((ticker, horizon, loss, b, a, -test.statistic, test.p_value, test.n))
+    return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))

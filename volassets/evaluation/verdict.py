@@ -1,0 +1,130 @@
+"""The sentence under a table, computed from its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from volassets.evaluation.comparison import MCS_SIZE
+
+SIGNIFICANT = 0.05
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as ``p < .001``, ``p < .01`` or ``p = .04``."""
+    for bound in (0.001, 0.01):
+        if p < bound:
+            return f"p < {_decimal(bound, 3 if bound < 0.01 else 2)}"
+    return f"p = {_decimal(p, 2)}"
+
+
+def difference_text(p: float, better: bool) -> str:
+    """Return ``better, p < .01``, ``worse, p = .03`` or ``no difference, p = .40`` for a test's result."""
+    if not p < SIGNIFICANT:
+        return f"no difference, {p_text(p)}" if p == p else "too few days to tell"
+    return f"{'better' if better else 'worse'}, {p_text(p)}"
+
+
+def names_text(names: Iterable[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    *front, last = list(names) or ["none"]
+    return f"{', '.join(front)} and {last}" if front else last
+
+
+def leaderboard_verdict(board: pd.DataFrame, pairs: pd.DataFrame, baseline: str = "gjr") -> str:
+    """Return the verdict on one ticker and horizon.
+
+    Parameters
+    ----------
+    board : DataFrame
+        Rows of `leaderboard` of one ticker and horizon.
+    pairs : DataFrame
+        Rows of `compare_pairs`; those of the same ticker, horizon and of QLIKE are used.
+    baseline : str
+        The model that `board` compares with.
+    """
+    compared = board[board["complete"]] if board["complete"].any() else board
+    ranked = compared.sort_values("qlike", kind="stable")
+    best = ranked.iloc[0]
+    ticker, horizon = best["ticker"], int(best["horizon"])
+    sentence = (
+        f"{ticker}, {sessions_text(horizon)} ({int(best['n']):,} origins): "
+        f"{best['model']} has the lowest QLIKE, {_decimal(best['qlike'], 3)}"
+    )
+    if best["model"] != baseline and best["dm_p"] == best["dm_p"]:
+        sentence += (
+            f"; against {baseline} {best['qlike_vs_gjr']:+.1%}, {difference_text(best['dm_p'], best['dm_vs_gjr'] < 0)}"
+        )
+    if len(ranked) > 1:
+        second = ranked.iloc[1]["model"]
+        p = _p_of(pairs, ticker, horizon, best["model"], second)
+        if second != baseline:
+            sentence += f"; against {second} {difference_text(p, True)}"
+    members = compared.loc[compared["mcs_p"] >= MCS_SIZE, "model"]
+    if len(members) == len(compared) > 1:
+        return f"{sentence}. No model leaves the 90 % confidence set."
+    if len(members):
+        sentence += f". 90 % confidence set: {names_text(members)}"
+    left_out = board.loc[~board["complete"], "model"]
+    if len(left_out) and len(left_out) < len(board):
+        sentence += f". Scored on fewer days of their own: {names_text(left_out)}"
+    return f"{sentence}."
+
+
+def backtest_verdict(table: pd.DataFrame) -> str:
+    """Return the verdict on the rows of `backtest_table` for one ticker: Sharpe ratios against buy and hold."""
+    tested = table[table["strategy"] != "buy_and_hold"].dropna(subset=["sharpe_difference_low"])
+    if tested.empty:
+        return "Too few days to compare Sharpe ratios with buy and hold."
+    apart = tested[(tested["sharpe_difference_low"] > 0) | (tested["sharpe_difference_high"] < 0)]
+    if apart.empty:
+        return (
+            f"No strategy's net Sharpe ratio differs from buy and hold's: zero lies in the 90 % interval "
+            f"of all {len(tested)} differences."
+        )
+    named = [
+        f"{row.strategy} ({row.smoothing}) {'above' if row.sharpe_difference_low > 0 else 'below'}"
+        for row in apart.itertuples()
+    ]
+    return (
+        f"{len(apart)} of {len(tested)} net Sharpe ratios differ from buy and hold's at 90 % "
+        f"(one in ten would by chance): {names_text(named)}."
+    )
+
+
+def risk_verdict(table: pd.DataFrame) -> str:
+    """Return the verdict on the rows of `value_at_risk` for one ticker."""
+    parts = []
+    for level, rows in table.dropna(subset=["kupiec_p"]).groupby("level", sort=False):
+        share = rows["violations"] / rows["n"]
+        passed = int((rows["kupiec_p"] >= SIGNIFICANT).sum())
+        parts.append(
+            f"value at risk {level:.0%}: violated on {share.min():.1%} to {share.max():.1%} of the days, "
+            f"Kupiec's test passed by {passed} of {len(rows)} models, "
+            f"Christoffersen's by {int((rows['christoffersen_p'] >= SIGNIFICANT).sum())}"
+        )
+    if not parts:
+        return "Too few days for a value at risk."
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def sessions_text(horizon: int) -> str:
+    """Return ``1 session`` or ``5 sessions``."""
+    return f"{horizon} session{'s' if horizon > 1 else ''} ahead"
+
+
+def _p_of(pairs: pd.DataFrame, ticker: str, horizon: int, a: str, b: str) -> float:
+    found = pairs[
+        (pairs["ticker"] == ticker)
+        & (pairs["horizon"] == horizon)
+        & (pairs["loss"] == "qlike")
+        & (pairs["model_a"] == a)
+        & (pairs["model_b"] == b)
+    ]
+    return float(found["p_value"].iloc[0]) if len(found) else float("nan")
+
+
+def _decimal(value: float, places: int) -> str:
+    return f"{value:.{places}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{places}f}"

@@ -1,0 +1,74 @@
+"""One month's forecasts of one fit, as they are stored: the origins' variances with their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from volassets.evaluation.intervals import adaptive_intervals
+from volassets.features.targets import target
+from volassets.models.protocol import TRADING_DAYS, Fit, Model
+from volassets.models.window import calibration_origins
+from volassets.timing import NextSession
+
+FORECAST_COLUMNS = ("origin_date", "target_date", "horizon", "variance", "volatility", "lower", "upper")
+
+
+def forecast_month(
+    model: Model,
+    fit: Fit,
+    features: pd.DataFrame,
+    origins: pd.DatetimeIndex,
+    level: float,
+    calendar: NextSession,
+) -> pd.DataFrame:
+    """Forecast the origins of the fit's month, with intervals.
+
+    Parameters
+    ----------
+    model : Model
+        The specification that `fit` came from.
+    fit : Fit
+        Filtered forward, never refitted.
+    features : DataFrame
+        Feature table up to at least the last origin. Later rows change nothing: an interval at
+        origin t uses outcomes realised by the close of t.
+    origins : DatetimeIndex
+        Origins of the fit's month (`volassets.timing.origins_of_month`), consecutive bars.
+    level : float
+        Nominal coverage of the intervals.
+    calendar : NextSession
+        Gives the target dates, also of an origin whose next bar is not there yet.
+
+    Returns
+    -------
+    DataFrame
+        Columns `FORECAST_COLUMNS`, by horizon and origin; `variance` daily decimal, `volatility`,
+        `lower` and `upper` annualised decimal. `lower` and `upper` are NaN while too few outcomes
+        are known. A horizon that the model does not forecast has no rows.
+    """
+    before = calibration_origins(pd.DatetimeIndex(features.index), fit.month)
+    every = before.append(origins)
+    variances = model.forecast(fit, features, every)
+    targets = {day: calendar.next_session(day) for day in origins}
+    parts = []
+    for horizon in fit.horizons:
+        usable = variances[horizon].dropna()
+        outcome = target(features["proxy_variance"], horizon, fit.ratio).reindex(usable.index)
+        bounds = adaptive_intervals(usable, outcome, horizon, level=level).reindex(usable.index)
+        rows = usable.index.intersection(origins)
+        variance = usable.loc[rows].to_numpy(np.float64)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "origin_date": rows,
+                    "target_date": [targets[day] for day in rows],
+                    "horizon": horizon,
+                    "variance": variance,
+                    "volatility": np.sqrt(TRADING_DAYS * variance),
+                    "lower": bounds.loc[rows, "lower"].to_numpy(np.float64),
+                    "upper": bounds.loc[rows, "upper"].to_numpy(np.float64),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[list(FORECAST_COLUMNS)]
