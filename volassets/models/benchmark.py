@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
-import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -19,7 +18,7 @@ from volassets.models.protocol import Fit, Window
 
 
 class _Benchmark(ABC):
-    """Forecast = ratio * max(smoothed proxy, floor); the floor keeps a day without a range positive."""
+    """Forecast = ratio * smoothed proxy."""
 
     name: ClassVar[str]
     family: ClassVar[str] = "benchmark"
@@ -30,16 +29,12 @@ class _Benchmark(ABC):
         """Return the daily variance expected after each date, from the proxy up to that date."""
 
     def fit(self, window: Window) -> Fit:
-        """Keep the smallest positive proxy before the cut-off as the floor."""
-        proxy = window.features["proxy_variance"]
-        known = proxy[proxy > 0]
-        return new_fit(self, window, known.index, parameters={"floor": float(known.min()) if len(known) else None})
+        """Record the window; there is nothing to estimate."""
+        return new_fit(self, window, pd.DatetimeIndex(window.features["proxy_variance"].dropna().index))
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Forecast as in the protocol: one value per origin for all horizons; NaN in the warm-up."""
-        smooth = self.smoothed(features["proxy_variance"]).to_numpy()[rows_of(features, origins)]
-        # np.maximum keeps NaN, so a warm-up row stays without a forecast.
-        values = fit.ratio * np.maximum(smooth, fit.parameters["floor"])
+        values = fit.ratio * self.smoothed(features["proxy_variance"]).to_numpy()[rows_of(features, origins)]
         return forecast_frame(dict.fromkeys(fit.horizons, values), origins)
 
 

@@ -1,44 +1,181 @@
-"""GARCH, GJR-GARCH and EGARCH with Student-t innovations."""
+"""GARCH, GJR-GARCH and EGARCH on daily returns: refitted cold every month, filtered every day in between.
+
+Estimated on ``return`` in percent over the last `window` rows before the cut-off. Between refits the
+parameters, the first row and the start variance are kept and only the recursion runs on, so a forecast
+changes every day, and the variance at an origin depends on rows up to it alone.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from volassets.models.protocol import Fit, Window
+from volassets.errors import InputError
+from volassets.models.base import forecast_frame, new_fit, rows_of
+from volassets.models.garch_estimation import (
+    COEFFICIENTS,
+    MAX_PERSISTENCE,
+    Distribution,
+    Estimate,
+    Kind,
+    estimate,
+    filter_variances,
+)
+from volassets.models.protocol import TRADING_DAYS, Fit, Window
 
-Rows = Annotated[int, Field(ge=250, description="Returns before the cut-off that a fit uses.")]
+PERCENT = 100.0
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Garch:
-    """GARCH(1,1)."""
+    """GARCH(1,1): h_{t+1} = omega + alpha e_t^2 + beta h_t.
+
+    Horizons beyond one day take the mean of the expected variances of t+1 .. t+h, in closed form.
+    """
 
     name: ClassVar[str] = "garch"
     family: ClassVar[str] = "garch"
     code_version: ClassVar[str] = "1"
+    kind: ClassVar[Kind] = "garch"
 
-    window: Rows = 1260
+    window: Annotated[
+        int, Field(ge=250, description="Returns before the cut-off that a fit uses; all where there are fewer.")
+    ] = 1260
+    distribution: Annotated[Distribution, Field(description="Innovations: Student-t or normal.")] = "t"
 
     def fit(self, window: Window) -> Fit:
-        raise NotImplementedError
+        """Estimate on the last `self.window` returns before the cut-off.
+
+        Returns
+        -------
+        Fit
+            `parameters` in percent units, with persistence, half_life (days; null where a shock
+            never halves), unconditional_volatility (annualised, decimal), the backcast, and
+            `recursion`: the one that they belong to, which is garch after a fallback.
+
+        Raises
+        ------
+        InputError
+            If the returns do not vary.
+        """
+        returns = window.features["return"].dropna().iloc[-self.window :]
+        percent = PERCENT * returns.to_numpy()
+        if not percent.size or np.ptp(percent) == 0:
+            raise InputError(
+                f"{window.ticker} has no varying return before {window.month:%Y-%m-%d}: {self.name} needs prices that "
+                "move. Check the bars or choose a later month."
+            )
+        found = estimate(self.kind, percent, self.distribution)
+        return new_fit(
+            self,
+            window,
+            pd.DatetimeIndex(returns.index),
+            parameters=_parameters(found, percent, max(window.horizons)),
+            log_likelihood=found.log_likelihood,
+            converged=found.converged,
+            message=found.message,
+        )
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        raise NotImplementedError
+        """Filter forward from the fit's first row and forecast as in the protocol; NaN before that row."""
+        parameters = fit.parameters
+        kind: Kind = parameters["recursion"]
+        rows = rows_of(features, origins)
+        first = rows_of(features, pd.DatetimeIndex([fit.train_start]))[0]
+        last = max(int(rows.max(initial=first)), first)
+        residuals = PERCENT * features["return"].to_numpy()[first : last + 1] - parameters["mu"]
+        coefficients = np.array([parameters[name] for name in COEFFICIENTS[kind]])
+        variances = filter_variances(kind, coefficients, residuals, parameters["backcast"])
+        # Entry i of `variances` belongs to row first + i; the origin's forecast is the row after it.
+        ahead = np.where(rows >= first, variances[np.maximum(rows - first, 0) + 1], np.nan)
+        multi = _egarch_means if kind == "egarch" else _garch_means
+        means = multi(parameters, ahead, fit.horizons)
+        return forecast_frame({h: mean / PERCENT**2 for h, mean in means.items()}, origins)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Gjr(Garch):
-    """GJR-GARCH(1,1,1)."""
+    """GJR-GARCH(1,1,1): a loss adds gamma e_t^2; several days ahead as for GARCH, losses half of all days."""
 
     name: ClassVar[str] = "gjr"
+    kind: ClassVar[Kind] = "gjr"
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Egarch(Garch):
-    """EGARCH(1,1,1)."""
+    """EGARCH(1,1,1): the log variance follows the signed and absolute standardised return.
+
+    With Student-t innovations the mean of a variance more than a day ahead does not exist. Horizons
+    beyond one day therefore take its mean under resampling of the window's own standardised returns
+    (the limit of infinitely many bootstrap paths): draws are independent and enter the log variance
+    additively, so it is a product of sample means and needs no simulation.
+    """
 
     name: ClassVar[str] = "egarch"
+    kind: ClassVar[Kind] = "egarch"
+
+
+def _parameters(found: Estimate, percent: np.ndarray, longest: int) -> dict[str, Any]:
+    """Return what the fit's row keeps, JSON types only."""
+    kept = found.persistence
+    parameters: dict[str, Any] = {
+        **found.values,
+        "recursion": found.kind,
+        "persistence": kept,
+        "half_life": float(np.log(0.5) / np.log(kept)) if 0 < kept < 1 else None,
+        "at_persistence_bound": bool(kept >= MAX_PERSISTENCE - 1e-6),
+        "unconditional_volatility": _unconditional_volatility(found),
+        "backcast": found.backcast,
+    }
+    if found.kind == "egarch":
+        parameters["log_drift"] = _log_drift(found, percent, longest)
+    return parameters
+
+
+def _unconditional_volatility(found: Estimate) -> float | None:
+    """Return the annualised volatility that forecasts tend to, decimal; for egarch that of the mean log variance."""
+    if found.persistence >= 1:
+        return None
+    level = found.values["omega"] / (1 - found.persistence)
+    variance = np.exp(level) if found.kind == "egarch" else level
+    return float(np.sqrt(TRADING_DAYS * variance) / PERCENT)
+
+
+def _log_drift(found: Estimate, percent: np.ndarray, longest: int) -> list[float]:
+    """Return d_1 .. d_longest with E h_{t+k} = exp(d_k + beta^(k-1) ln h_{t+1}) under resampled returns.
+
+    ln h_{t+k} = omega (1 + .. + beta^(k-2)) + sum_j beta^j g(z_{t+k-1-j}) + beta^(k-1) ln h_{t+1} with
+    g(z) = alpha (|z| - sqrt(2/pi)) + gamma z, so each draw contributes the sample mean of exp(beta^j g).
+    """
+    values = found.values
+    residuals = percent - values["mu"]
+    z = residuals / np.sqrt(filter_variances(found.kind, found.coefficients(), residuals, found.backcast)[:-1])
+    news = values["alpha"] * (np.abs(z) - np.sqrt(2 / np.pi)) + values["gamma"] * z
+    steps = [
+        values["omega"] * values["beta"] ** j + float(np.log(np.exp(values["beta"] ** j * news).mean()))
+        for j in range(longest - 1)
+    ]
+    return np.cumsum([0.0, *steps]).tolist()
+
+
+def _garch_means(parameters: dict[str, Any], ahead: np.ndarray, horizons: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """Return the mean of E h_{t+1} .. E h_{t+h} per horizon, from h_{t+1} = `ahead`; percent squared."""
+    expected, total, means = ahead, np.zeros_like(ahead), {}
+    for step in range(1, max(horizons) + 1):
+        total = total + expected
+        means[step] = total / step
+        expected = parameters["omega"] + parameters["persistence"] * expected
+    return {h: means[h] for h in horizons}
+
+
+def _egarch_means(parameters: dict[str, Any], ahead: np.ndarray, horizons: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """Return the same for egarch, by the rule of `Egarch`."""
+    log_ahead, total, means = np.log(ahead), np.zeros_like(ahead), {}
+    for step, drift in enumerate(parameters["log_drift"][: max(horizons)], start=1):
+        total = total + np.exp(drift + parameters["beta"] ** (step - 1) * log_ahead)
+        means[step] = total / step
+    return {h: means[h] for h in horizons}
