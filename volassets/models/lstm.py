@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from volassets.models.ensemble import fit_ensemble, forecast_ensemble
 from volassets.models.protocol import Fit, Window
+from volassets.models.sequences import CHANNELS, STATIC
+
+if TYPE_CHECKING:
+    from volassets.models.networks import StackedLstm
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -25,6 +30,7 @@ class Lstm:
     dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before and after the SiLU layer.")] = 0.2
     epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the window, always from a cold start.")] = 5
     batch_size: Annotated[int, Field(ge=1, le=8192, description="Rows per step.")] = 64
+    last_batch_size: Annotated[int, Field(ge=1, le=65536, description="Rows per step in the last epoch.")] = 64
     learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's first rate.")] = 3e-3
     final_rate: Annotated[float, Field(ge=0, le=1, description="Last rate of the cosine, as a share.")] = 0.05
     weight_decay: Annotated[float, Field(ge=0, le=1, description="AdamW's weight decay.")] = 0.01
@@ -35,8 +41,22 @@ class Lstm:
 
     def fit(self, window: Window) -> Fit:
         """Train on every realised row before the cut-off."""
-        raise NotImplementedError
+        return fit_ensemble(self, window)
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
-        raise NotImplementedError
+        return forecast_ensemble(self, fit, features, origins)
+
+    def network(self, horizons: int) -> StackedLstm:
+        """Return the stack of networks, one per seed, not drawn yet."""
+        from volassets.models.networks import StackedLstm
+
+        return StackedLstm(
+            self.seeds,
+            channels=len(CHANNELS),
+            static=len(STATIC),
+            horizons=horizons,
+            units=self.units,
+            head=self.head_units,
+            dropout=self.dropout,
+        )

@@ -1,0 +1,308 @@
+"""The networks. Rows are the last dimension of inputs and outputs; weights of a stack the first.
+
+A stack holds the same network several times, once per seed. All of them read the same rows, so one
+batched product per layer serves them all; on a CPU it is the number of operations, not of flops,
+that costs, and on a GPU even more so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from volassets.models.training import Rows
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward
+tanh_backward = torch.ops.aten.tanh_backward
+
+
+class LstmStates(torch.autograd.Function):
+    """All states of a stack of LSTM layers, with the backward pass written out.
+
+    PyTorch's LSTM cannot be stacked, and autograd through a loop over days costs several times the
+    arithmetic. Gates are ordered input, forget, output, candidate; the input of a day and the state before it are
+    kept in one array, so that a day is one product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, sequence: Tensor, weights: Tensor) -> Tensor:
+        """Return the states, shape (days, stack, units, n).
+
+        Parameters
+        ----------
+        sequence : Tensor, shape (days, channels, n)
+            Without gradient.
+        weights : Tensor, shape (stack, 4 * units, channels + units)
+        """
+        days, channels, n = sequence.shape
+        stack, gate_units, columns = weights.shape
+        units = columns - channels
+        inputs = sequence.new_empty(days + 1, stack, columns, n)
+        inputs[:days, :, :channels] = sequence.unsqueeze(1)
+        inputs[0, :, channels:] = 0
+        gates = sequence.new_empty(days, stack, gate_units, n)
+        cells = sequence.new_empty(days + 1, stack, units, n)
+        cells[0] = 0
+        squashed = sequence.new_empty(days, stack, units, n)
+        for day in range(days):
+            gate = gates[day]
+            torch.bmm(weights, inputs[day], out=gate)
+            gate[:, : 3 * units].sigmoid_()
+            gate[:, 3 * units :].tanh_()
+            enter, keep, show, candidate = gate.split(units, dim=1)
+            cell = cells[day + 1]
+            torch.mul(keep, cells[day], out=cell)
+            cell.addcmul_(enter, candidate)
+            torch.tanh(cell, out=squashed[day])
+            torch.mul(show, squashed[day], out=inputs[day + 1, :, channels:])
+        ctx.save_for_backward(weights, inputs, gates, cells, squashed)
+        return inputs[1:, :, channels:]
+
+    @staticmethod
+    def backward(ctx: Any, d_states: Tensor) -> tuple[None, Tensor]:
+        """Return the gradient of the weights; the sequence has none."""
+        weights, inputs, gates, cells, squashed = ctx.saved_tensors
+        days, stack, gate_units, n = gates.shape
+        units = gate_units // 4
+        recurrent = weights[:, :, -units:].transpose(1, 2).contiguous()
+        d_weights = torch.zeros_like(weights)
+        d_gate = gates.new_empty(stack, gate_units, n)
+        d_enter, d_keep, d_show, d_candidate = d_gate.split(units, dim=1)
+        d_sigmoids = d_gate[:, : 3 * units]
+        d_cell = gates.new_zeros(stack, units, n)
+        through_output = torch.empty_like(d_cell)
+        for day in reversed(range(days)):
+            gate = gates[day]
+            enter, keep, show, candidate = gate.split(units, dim=1)
+            d_state = d_states[day] if day == days - 1 else torch.baddbmm(d_states[day], recurrent, d_gate)
+            torch.mul(d_state, show, out=through_output)
+            d_cell += tanh_backward(through_output, squashed[day])
+            torch.mul(d_state, squashed[day], out=d_show)
+            torch.mul(d_cell, candidate, out=d_enter)
+            torch.mul(d_cell, cells[day], out=d_keep)
+            torch.mul(d_cell, enter, out=d_candidate)
+            d_cell *= keep
+            sigmoid_backward(d_sigmoids, gate[:, : 3 * units], grad_input=d_sigmoids)
+            tanh_backward(d_candidate, candidate, grad_input=d_candidate)
+            d_weights.baddbmm_(d_gate, inputs[day].transpose(1, 2))
+        return None, d_weights
+
+
+def uniform(stack: int, *shape: int, fan_in: int) -> nn.Parameter:
+    """Return a parameter of shape (stack, *shape) to be drawn from +-1/sqrt(fan_in) by `draw`."""
+    parameter = nn.Parameter(torch.zeros(stack, *shape))
+    parameter.bound = 1 / math.sqrt(fan_in)  # type: ignore[attr-defined]
+    return parameter
+
+
+def draw(network: nn.Module, seeds: Sequence[int]) -> None:
+    """Draw the weights of every network of the stack from its own seed; parameters without a bound stay."""
+    with torch.no_grad():
+        for number, seed in enumerate(seeds):
+            generator = torch.Generator().manual_seed(seed)
+            for parameter in network.parameters():
+                bound = getattr(parameter, "bound", 0.0)
+                if bound:
+                    parameter[number].uniform_(-bound, bound, generator=generator)
+
+
+class Stacked(nn.Module):
+    """Encoder -> [encoding, static] -> dropout -> SiLU layer -> dropout -> one log correction per horizon.
+
+    The output layer starts at zero, so an untrained network forecasts the anchored level.
+    """
+
+    def __init__(self, stack: int, encoding: int, static: int, head: int, horizons: int, dropout: float) -> None:
+        super().__init__()
+        self.stack = stack
+        self.dropout = dropout
+        self.dropped = (encoding + static, head)
+        self.hidden = uniform(stack, head, encoding + static, fan_in=encoding + static)
+        self.hidden_bias = uniform(stack, head, 1, fan_in=encoding + static)
+        self.output = nn.Parameter(torch.zeros(stack, horizons, head))
+        self.output_bias = nn.Parameter(torch.zeros(stack, horizons, 1))
+
+    def encode(self, sequence: Tensor) -> Tensor:
+        """Return the encoding (stack, encoding, n) of a sequence (days, channels, n)."""
+        raise NotImplementedError
+
+    def attention(self, sequence: Tensor) -> Tensor:
+        """Return the weight of every day, shape (days, stack, n); the days of a row sum to 1."""
+        raise NotImplementedError
+
+    def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
+        """Return the dropout factors of an epoch, shape (stack, dropped, n_rows), each network from its generator."""
+        if not self.dropout:
+            return ()
+        kept = torch.stack([torch.rand(sum(self.dropped), n_rows, generator=each) for each in generators])
+        return ((kept >= self.dropout).float().div_(1 - self.dropout).to(self.output.device),)
+
+    def forward(self, sequence: Tensor, static: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Return o in ln f = anchor + k + o, shape (stack, horizons, n)."""
+        encoding = self.encode(sequence)
+        merged = torch.cat([encoding, static.expand(self.stack, *static.shape)], dim=1)
+        if factors is not None:
+            before, after = factors.split(self.dropped, dim=1)
+            merged = merged * before
+        hidden = functional.silu(torch.baddbmm(self.hidden_bias, self.hidden, merged))
+        if factors is not None:
+            hidden = hidden * after
+        return torch.baddbmm(self.output_bias, self.output, hidden)
+
+    def loss(self, rows: Rows, noise: Rows) -> Tensor:
+        """Return the mean QLIKE over rows and horizons, unrealised labels left out, shape (stack,)."""
+        sequence, static, log_ratio, realised = rows
+        error = log_ratio - self(sequence, static, *noise)
+        qlike = (error.exp() - error - 1) * realised
+        return (qlike.sum(dim=2) / realised.sum(dim=1).clamp(min=1)).mean(dim=1)
+
+
+class StackedLstm(Stacked):
+    """One LSTM layer; the encoding is its last state and an attention pool over all states."""
+
+    def __init__(
+        self, stack: int, channels: int, static: int, horizons: int, units: int, head: int, dropout: float
+    ) -> None:
+        super().__init__(stack, 2 * units, static, head, horizons, dropout)
+        self.units = units
+        self.recurrent = uniform(stack, 4 * units, channels + 1 + units, fan_in=units)
+        self.query = uniform(stack, units, 1, fan_in=units)
+
+    def start(self, seeds: Sequence[int]) -> StackedLstm:
+        """Draw the weights; the forget bias starts at 1."""
+        draw(self, seeds)
+        with torch.no_grad():
+            self.recurrent[:, self.units : 2 * self.units, -self.units - 1] = 1.0
+        return self
+
+    def states(self, sequence: Tensor) -> Tensor:
+        """Return the states, shape (days, stack, units, n); the bias is the weight of a channel of ones."""
+        with_ones = torch.cat([sequence, sequence.new_ones(len(sequence), 1, sequence.shape[2])], dim=1)
+        return LstmStates.apply(with_ones, self.recurrent)
+
+    def pool(self, states: Tensor) -> Tensor:
+        """Return the weight of every day, shape (days, stack, n)."""
+        return (states * self.query).sum(dim=2).softmax(dim=0)
+
+    def encode(self, sequence: Tensor) -> Tensor:
+        """See `Stacked.encode`."""
+        states = self.states(sequence)
+        pooled = (states * self.pool(states).unsqueeze(2)).sum(dim=0)
+        return torch.cat([states[-1], pooled], dim=1)
+
+    def attention(self, sequence: Tensor) -> Tensor:
+        """See `Stacked.attention`."""
+        return self.pool(self.states(sequence))
+
+
+class StackedTransformer(Stacked):
+    """One pre-norm block with learned positions; the encoding is its last token and the mean of all tokens."""
+
+    def __init__(
+        self,
+        stack: int,
+        channels: int,
+        static: int,
+        horizons: int,
+        width: int,
+        heads: int,
+        days: int,
+        head: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(stack, 2 * width, static, head, horizons, dropout)
+        self.heads = heads
+        self.embed = uniform(stack, channels, width, fan_in=channels)
+        self.position = uniform(stack, days, width, fan_in=width)
+        self.mix = uniform(stack, width, 3 * width, fan_in=width)
+        self.unmix = uniform(stack, width, width, fan_in=width)
+        self.widen = uniform(stack, width, 4 * width, fan_in=width)
+        self.widen_bias = uniform(stack, 1, 4 * width, fan_in=width)
+        self.narrow = uniform(stack, 4 * width, width, fan_in=4 * width)
+        self.narrow_bias = uniform(stack, 1, width, fan_in=4 * width)
+        self.norms = nn.Parameter(torch.ones(stack, 3, 1, width))
+        self.norm_biases = nn.Parameter(torch.zeros(stack, 3, 1, width))
+
+    def start(self, seeds: Sequence[int]) -> StackedTransformer:
+        """Draw the weights."""
+        draw(self, seeds)
+        return self
+
+    def normalised(self, tokens: Tensor, number: int) -> Tensor:
+        """Layer normalisation with the scale and shift of each network, tokens (stack, n * days, width)."""
+        plain = functional.layer_norm(tokens, tokens.shape[-1:])
+        return torch.addcmul(self.norm_biases[:, number], plain, self.norms[:, number])
+
+    def queries_keys_values(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return tokens (stack, n * days, width) and queries, keys, values (stack * n, heads, days, width / heads)."""
+        days, channels, n = sequence.shape
+        flat = sequence.permute(2, 0, 1).reshape(1, n * days, channels).expand(self.stack, -1, -1)
+        tokens = torch.bmm(flat, self.embed).unflatten(1, (n, days)) + self.position.unsqueeze(1)
+        tokens = tokens.flatten(1, 2)
+        mixed = torch.bmm(self.normalised(tokens, 0), self.mix)
+        split = mixed.view(self.stack * n, days, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return tokens, split.unbind(0)
+
+    def encode(self, sequence: Tensor) -> Tensor:
+        """See `Stacked.encode`."""
+        days, _, n = sequence.shape
+        tokens, (queries, keys, values) = self.queries_keys_values(sequence)
+        seen = functional.scaled_dot_product_attention(queries, keys, values)
+        seen = seen.transpose(1, 2).reshape(self.stack, n * days, -1)
+        tokens = torch.baddbmm(tokens, seen, self.unmix)
+        wide = functional.gelu(torch.baddbmm(self.widen_bias, self.normalised(tokens, 1), self.widen))
+        tokens = tokens + torch.baddbmm(self.narrow_bias, wide, self.narrow)
+        tokens = self.normalised(tokens, 2).view(self.stack, n, days, -1)
+        return torch.cat([tokens[:, :, -1], tokens.mean(dim=2)], dim=2).transpose(1, 2)
+
+    def attention(self, sequence: Tensor) -> Tensor:
+        """See `Stacked.attention`: what the last token looks at, mean over heads."""
+        days, _, n = sequence.shape
+        _, (queries, keys, _) = self.queries_keys_values(sequence)
+        scores = (queries[:, :, -1:] * keys).sum(dim=3) / math.sqrt(keys.shape[3])
+        return scores.softmax(dim=2).mean(dim=1).view(self.stack, n, days).permute(2, 0, 1)
+
+
+class ReferenceLstm(nn.Module):
+    """LSTM layers -> last state -> dropout -> linear -> softplus: one annualised volatility per horizon."""
+
+    stack = 1
+
+    def __init__(self, inputs: int, horizons: int, hidden: int, layers: int, dropout: float, loss: str) -> None:
+        super().__init__()
+        between = dropout if layers > 1 else 0.0
+        self.recurrent = nn.LSTM(inputs, hidden, layers, dropout=between)
+        self.drop = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, horizons)
+        self.row_loss: Callable[[Tensor, Tensor], Tensor] = {"qlike": qlike_of_volatility, "mse": squared_error}[loss]
+
+    def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
+        """Return nothing: PyTorch's own dropout draws from the global generator, which the fit seeds."""
+        return ()
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """Return volatilities (1, horizons, n) of a sequence (days, inputs, n)."""
+        states, _ = self.recurrent(sequence.transpose(1, 2).contiguous())
+        return functional.softplus(self.output(self.drop(states[-1]))).T.unsqueeze(0)
+
+    def loss(self, rows: Rows, noise: Rows) -> Tensor:
+        """Return the mean loss over rows and horizons, unrealised labels left out, shape (1,)."""
+        sequence, volatility, realised = rows
+        loss = self.row_loss(volatility, self(sequence)) * realised
+        return (loss.sum(dim=2) / realised.sum(dim=1).clamp(min=1)).mean(dim=1)
+
+
+def qlike_of_volatility(outcome: Tensor, forecast: Tensor) -> Tensor:
+    """Return ln f^2 + y^2 / f^2 for volatilities f and y."""
+    squared = forecast.square().clamp(min=1e-8)
+    return squared.log() + outcome.square() / squared
+
+
+def squared_error(outcome: Tensor, forecast: Tensor) -> Tensor:
+    """Return (y - f)^2."""
+    return (outcome - forecast).square()

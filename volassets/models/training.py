@@ -1,0 +1,263 @@
+"""The training loop of every network: tensors in, weights and a history out.
+
+It knows a network, tensors, numbers and a callback. Rows are the last dimension of every tensor. A network may hold a
+stack of equal networks that differ in their seed; they see the same batches and are trained side by
+side, which costs far less than one after the other, and each is as it would be alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+Rows = tuple[Tensor, ...]
+
+
+class Network(Protocol):
+    """What the loop needs of an `nn.Module`; losses have one entry per network of the stack."""
+
+    stack: int
+
+    def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
+        """Return what one epoch needs of random numbers beside the order of its rows; may be empty."""
+        ...
+
+    def loss(self, rows: Rows, noise: Rows) -> Tensor:
+        """Return the mean loss of `rows`, shape (stack,); without noise the network is as it forecasts."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The numbers of a training run.
+
+    Attributes
+    ----------
+    epochs : int
+    batch_size, last_batch_size : int
+        Rows per step in the first and in the last epoch, geometric in between, in multiples of
+        `batch_size`.
+    learning_rate, final_rate : float
+        First rate, and the last one as a share of it; a half cosine between, over rows seen.
+    rate_factor, rate_patience : float, int
+        Instead of the cosine: the factor on the rate after more than so many epochs without a better
+        validation loss. A factor of 1 selects the cosine.
+    weight_decay : float
+    decoupled : bool
+        AdamW where True, else Adam with an L2 penalty.
+    clip : float
+        Largest gradient norm, per network of the stack.
+    average : float
+        Decay of the weights' moving average per `batch_size` rows; 0 keeps the last weights.
+    patience : int
+        Epochs without a better validation loss before stopping; 0 never stops early.
+    """
+
+    epochs: int
+    batch_size: int
+    last_batch_size: int
+    learning_rate: float
+    final_rate: float = 1.0
+    rate_factor: float = 1.0
+    rate_patience: int = 0
+    weight_decay: float
+    decoupled: bool = True
+    clip: float
+    average: float = 0.0
+    patience: int = 0
+
+    def batch_of_epoch(self, epoch: int, n_rows: int) -> int:
+        """Return the rows per step of `epoch` (from 0), at most `n_rows`."""
+        share = epoch / max(self.epochs - 1, 1)
+        size = self.batch_size * (self.last_batch_size / self.batch_size) ** share
+        return min(round(size / self.batch_size) * self.batch_size, n_rows)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history; losses per network of the stack, NaN without validation rows."""
+
+    number: int
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    learning_rate: float
+
+
+class Trainer:
+    """Trains one network (or stack) on one device.
+
+    Parameters
+    ----------
+    network : Network and nn.Module
+        Trained in place; afterwards it holds the weights that forecast.
+    recipe : Recipe
+    seeds : sequence of int
+        One per network of the stack. They decide the noise; the first one also the rows' order.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Attributes
+    ----------
+    history : list of Epoch
+    best_epoch : int
+        Epoch (from 1) whose weights are kept: the one of least validation loss, else the last.
+    """
+
+    def __init__(self, network: torch.nn.Module, recipe: Recipe, seeds: Sequence[int], device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.network = network.to(self.device)
+        self.recipe = recipe
+        self.seeds = tuple(seeds)
+        self.history: list[Epoch] = []
+        self.best_epoch = 0
+
+    def fit(self, rows: Rows, validation: Rows = (), on_epoch: Callable[[Epoch], None] | None = None) -> Trainer:
+        """Train on `rows`; `validation` rows decide the plateau, the stop and the best epoch."""
+        recipe, network = self.recipe, self.network
+        rows = tuple(tensor.to(self.device) for tensor in rows)
+        validation = tuple(tensor.to(self.device) for tensor in validation)
+        n_rows = rows[0].shape[-1]
+        generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+        weights, gradient = flatten(network)
+        parameters = list(network.parameters())
+        averaged = weights.clone()
+        best = weights.clone()
+        optimizer = (torch.optim.AdamW if recipe.decoupled else torch.optim.Adam)(
+            [weights], lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=self.device.type != "mps"
+        )
+        group = optimizer.param_groups[0]
+        sizes = [recipe.batch_of_epoch(epoch, n_rows) for epoch in range(recipe.epochs)]
+        rows_to_see = sum(n_rows // size * size for size in sizes)
+        rows_seen = 0
+        best_loss, stale, rate_stale, rate = math.inf, 0, 0, recipe.learning_rate
+
+        for epoch, size in enumerate(sizes, start=1):
+            order = torch.randperm(n_rows, generator=generators[0]).to(self.device)
+            shuffled = tuple(tensor.index_select(-1, order) for tensor in rows)
+            noise = network.noise(n_rows, generators)
+            keep = recipe.average ** (size / recipe.batch_size)
+            total = torch.zeros(network.stack, device=self.device)
+            network.train()
+            for start in range(0, n_rows - size + 1, size):
+                if recipe.rate_factor == 1:
+                    share = 0.5 * (1 + math.cos(math.pi * rows_seen / rows_to_see))
+                    rate = recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * share)
+                group["lr"] = rate
+                loss = network.loss(cut(shuffled, start, size), cut(noise, start, size))
+                parts = torch.autograd.grad(loss.sum(), parameters)
+                torch.cat([part.reshape(network.stack, -1) for part in parts], dim=1, out=gradient)
+                norm = gradient.norm(dim=1, keepdim=True)
+                gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
+                optimizer.step()
+                averaged.lerp_(weights.detach(), 1 - keep)
+                total += loss.detach()
+                rows_seen += size
+            current = averaged if recipe.average else weights.detach()
+            train_loss = tuple((total / (n_rows // size)).tolist())
+            validation_loss = (math.nan,) * network.stack
+            if validation:
+                with holding(weights, current):
+                    validation_loss = self.validate(validation)
+            self.history.append(Epoch(epoch, train_loss, validation_loss, rate))
+            if on_epoch:
+                on_epoch(self.history[-1])
+
+            mean_loss = sum(validation_loss) / len(validation_loss)
+            if not validation or mean_loss < best_loss:
+                best_loss, stale, rate_stale = mean_loss, 0, 0
+                best.copy_(current)
+                self.best_epoch = epoch
+            else:
+                stale, rate_stale = stale + 1, rate_stale + 1
+                if rate_stale > recipe.rate_patience:
+                    rate, rate_stale = rate * recipe.rate_factor, 0
+                if stale == recipe.patience:
+                    break
+        with torch.no_grad():
+            weights.copy_(best)
+        return self
+
+    def validate(self, rows: Rows) -> tuple[float, ...]:
+        """Return the mean loss of `rows` per network, without noise."""
+        self.network.eval()
+        with torch.no_grad():
+            return tuple(self.network.loss(tuple(tensor.to(self.device) for tensor in rows), ()).tolist())
+
+    def predict(self, *inputs: Tensor) -> Tensor:
+        """Return the network's output for `inputs`, on the CPU."""
+        self.network.eval()
+        with torch.no_grad():
+            return self.network(*(tensor.to(self.device) for tensor in inputs)).cpu()
+
+
+def cut(rows: Rows, start: int, size: int) -> Rows:
+    """Return rows `start` .. `start + size` of every tensor, without a copy."""
+    return tuple(tensor.narrow(-1, start, size) for tensor in rows)
+
+
+def flatten(network: torch.nn.Module) -> tuple[Tensor, Tensor]:
+    """Move all parameters into one buffer, so that clip, step and average are one operation each.
+
+    Returns
+    -------
+    weights, gradient : Tensor, shape (stack, parameters per network)
+        The parameters are views of the weights from now on; the gradient is the weights' own.
+    """
+    parameters = list(network.parameters())
+    stack = network.stack
+    weights = torch.cat([parameter.detach().reshape(stack, -1) for parameter in parameters], dim=1)
+    gradient = torch.zeros_like(weights)
+    start = 0
+    for parameter in parameters:
+        end = start + parameter.numel() // stack
+        parameter.data = weights[:, start:end].view(parameter.shape)
+        start = end
+    weights.requires_grad_()
+    weights.grad = gradient
+    return weights, gradient
+
+
+@contextmanager
+def holding(weights: Tensor, values: Tensor) -> Iterator[None]:
+    """Put `values` in place of `weights` inside the block."""
+    with torch.no_grad():
+        before = weights.clone()
+        weights.copy_(values)
+        yield
+        weights.copy_(before)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; ``auto`` takes cuda, else mps, else cpu."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(name)
+
+
+def history_frame(history: Sequence[Epoch]) -> pd.DataFrame:
+    """Return one row per seed and epoch: seed, epoch, train_loss, validation_loss, learning_rate."""
+    rows = [
+        (seed, epoch.number, train, validation, epoch.learning_rate)
+        for epoch in history
+        for seed, (train, validation) in enumerate(zip(epoch.train_loss, epoch.validation_loss, strict=True))
+    ]
+    frame = pd.DataFrame(rows, columns=["seed", "epoch", "train_loss", "validation_loss", "learning_rate"])
+    return frame.sort_values(["seed", "epoch"], ignore_index=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one intra-op thread inside the block: processes are the parallelism, and bits stay the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
