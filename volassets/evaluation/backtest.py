@@ -25,6 +25,7 @@ REPLICATIONS = 1000
 SEED = 19990104
 INTERVAL = 0.90
 FEWEST_SESSIONS = 60
+DIFFERENCE_COLUMNS = ("sharpe_difference", "sharpe_difference_low", "sharpe_difference_high")
 PATH_COLUMNS = ("strategy", "smoothing", "date", "weight", "trade", "gross_return", "net_return", "equity")
 
 
@@ -126,7 +127,8 @@ def backtest(scored: pd.DataFrame, returns: pd.Series, rules: Rules) -> Backtest
           below the cap.
     """
     losses = with_losses(scored[scored["horizon"] == 1])
-    tables, paths = [], []
+    tables: list[pd.DataFrame] = []
+    paths: list[pd.DataFrame] = []
     for names, sessions in _periods(losses, returns):
         rows = _run(losses[losses["model"].isin(names)], sessions, rules)
         hold = simulate(np.ones(len(sessions)), sessions["return"].to_numpy(), rules.cost)
@@ -225,8 +227,7 @@ def _tracking_error(gross: np.ndarray, target: float) -> np.ndarray:
 
 def _intervals(gross: np.ndarray, net: np.ndarray, hold: int) -> dict[str, np.ndarray]:
     """Return the bootstrap's percentile intervals of the Sharpe ratios and of their differences from column `hold`."""
-    names = ("sharpe_low", "sharpe_high", "sharpe_gross_low", "sharpe_gross_high")
-    names += ("sharpe_difference", "sharpe_difference_low", "sharpe_difference_high")
+    names = ("sharpe_low", "sharpe_high", "sharpe_gross_low", "sharpe_gross_high", *DIFFERENCE_COLUMNS)
     n, k = net.shape
     if n < FEWEST_SESSIONS:
         return {name: np.full(k, np.nan) for name in names}

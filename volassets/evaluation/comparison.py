@@ -184,8 +184,8 @@ def model_confidence_set(
     values = test.pvalues["Pvalue"]
     p_values = pd.Series([float(values.loc[i]) for i in range(distinct.shape[1])], index=distinct.columns)
     # Two equal columns have no variance between them, which the test divides by: the twin shares its p-value.
-    first = {name: next(c for c in distinct if losses[c].equals(losses[name])) for name in losses}
-    return pd.Series([p_values[first[name]] for name in losses], index=losses.columns)
+    twins = [next(c for c in distinct.columns if losses[c].equals(losses[name])) for name in losses.columns]
+    return pd.Series(p_values.loc[twins].to_numpy(), index=losses.columns)
 
 
 def loss_matrix(losses: pd.DataFrame, loss: str) -> pd.DataFrame:
@@ -210,14 +210,15 @@ def compare_pairs(losses: pd.DataFrame, names: Sequence[str] = COMPARED_LOSSES) 
         is better.
     """
     rows: list[tuple[object, ...]] = []
-    for (ticker, horizon), group in losses.groupby(["ticker", "horizon"], sort=False):
+    for _, group in losses.groupby(["ticker", "horizon"], sort=False):
+        ticker, horizon = str(group["ticker"].iloc[0]), int(group["horizon"].iloc[0])
         for loss in names:
             matrix = loss_matrix(group, loss)
             for a, b in combinations(dict.fromkeys(group["model"]), 2):
                 differential = (matrix[a] - matrix[b]).dropna().to_numpy()
                 if not len(differential):
                     continue
-                test = diebold_mariano(differential, int(horizon))
+                test = diebold_mariano(differential, horizon)
                 rows.append((ticker, horizon, loss, a, b, test.statistic, test.p_value, test.n))
                 rows.append((ticker, horizon, loss, b, a, -test.statistic, test.p_value, test.n))
     return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))

@@ -48,11 +48,14 @@ def panel_comparison(scored: pd.DataFrame, against: str = BASELINE) -> pd.DataFr
     """
     losses = with_losses(scored)
     rows = []
-    for horizon, of_horizon in losses.groupby("horizon", sort=True):
-        matrices = {ticker: loss_matrix(group, "qlike") for ticker, group in of_horizon.groupby("ticker", sort=False)}
+    for horizon in sorted(losses["horizon"].unique().tolist()):
+        of_horizon = losses[losses["horizon"] == horizon]
+        matrices = {
+            str(ticker): loss_matrix(group, "qlike") for ticker, group in of_horizon.groupby("ticker", sort=False)
+        }
         for model in dict.fromkeys(of_horizon["model"]):
             if model != against:
-                row = _compared(matrices, str(model), against, int(horizon))
+                row = _compared(matrices, str(model), against, horizon)
                 rows.extend([row] if row else [])
     return pd.DataFrame(rows, columns=list(PANEL_COLUMNS))
 

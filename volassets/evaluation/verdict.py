@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from volassets.evaluation.comparison import MCS_SIZE
@@ -83,10 +84,8 @@ def backtest_verdict(table: pd.DataFrame) -> str:
             f"No strategy's net Sharpe ratio differs from buy and hold's: zero lies in the 90 % interval "
             f"of all {len(tested)} differences."
         )
-    named = [
-        f"{row.strategy} ({row.smoothing}) {'above' if row.sharpe_difference_low > 0 else 'below'}"
-        for row in apart.itertuples()
-    ]
+    above = np.where(apart["sharpe_difference_low"] > 0, "above", "below")
+    named = [f"{a} ({b}) {c}" for a, b, c in zip(apart["strategy"], apart["smoothing"], above, strict=True)]
     return (
         f"{len(apart)} of {len(tested)} net Sharpe ratios differ from buy and hold's at 90 % "
         f"(one in ten would by chance): {names_text(named)}."

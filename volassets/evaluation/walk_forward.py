@@ -48,8 +48,7 @@ def forecast_month(
         are known. A horizon that the model does not forecast has no rows.
     """
     before = calibration_origins(pd.DatetimeIndex(features.index), fit.month)
-    every = before.append(origins)
-    variances = model.forecast(fit, features, every)
+    variances = model.forecast(fit, features, pd.DatetimeIndex(before.append(origins)))
     targets = {day: calendar.next_session(day) for day in origins}
     parts = []
     for horizon in fit.horizons:
