@@ -8,7 +8,7 @@ import pandas as pd
 
 from volassets.features.extended import extended
 from volassets.features.feature import Feature
-from volassets.features.ingredients import Ingredients
+from volassets.features.ingredients import FLOOR_WINDOW, Ingredients
 from volassets.features.recipe import recipe
 from volassets.features.targets import proxy_ratio
 from volassets.timing import refit_month
@@ -47,7 +47,7 @@ def outcomes() -> tuple[Feature, ...]:
             name="proxy_variance",
             formula="p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 1 % of its 66-row mean",
             unit="daily variance, decimal",
-            window=66,
+            window=FLOOR_WINDOW + 1,
             warm_up=1,
             source="Garman and Klass (1980)",
             group="Outcomes",

@@ -9,9 +9,10 @@ import pandas as pd
 
 from volassets.features import indicators, variance
 from volassets.features.feature import CALENDAR, Feature
-from volassets.features.ingredients import Ingredients
+from volassets.features.ingredients import FLOOR_WINDOW, Ingredients
 from volassets.features.recipe import ANNUAL, RATIO
 from volassets.features.variance import annualised, log
+from volassets.market.bars import total_return_factor
 
 LOG_VARIANCE = "log of daily variance"
 DEVIATIONS = "standard deviations"
@@ -37,7 +38,7 @@ def _log_variances() -> tuple[Feature, ...]:
         _log_variance(
             name="log_proxy",
             formula="lp_t = ln p_t, p the variance proxy floored at 1 % of its 66-row mean",
-            window=66,
+            window=FLOOR_WINDOW + 1,
             warm_up=1,
             source="Garman and Klass (1980)",
             compute=lambda x: x.log_proxy,
@@ -47,7 +48,7 @@ def _log_variances() -> tuple[Feature, ...]:
         _log_variance(
             name="log_gk",
             formula="lg_t = ln GK_t, floored like p; lp_t where 66 rows have no range at all",
-            window=66,
+            window=FLOOR_WINDOW + 1,
             warm_up=1,
             source="Garman and Klass (1980)",
             compute=lambda x: log(x.range_variance).where(x.proxy.notna()),
@@ -55,7 +56,7 @@ def _log_variances() -> tuple[Feature, ...]:
         _log_variance(
             name="log_gk_5",
             formula="ln of the mean of the floored GK over 5 rows",
-            window=70,
+            window=FLOOR_WINDOW + 5,
             warm_up=5,
             source="Corsi (2009)",
             compute=lambda x: log(x.range_variance.rolling(5).mean()),
@@ -71,7 +72,7 @@ def _log_variances() -> tuple[Feature, ...]:
         _log_variance(
             name="log_proxy_deviation_22",
             formula="sample standard deviation of lp over 22 rows: the volatility of volatility",
-            window=87,
+            window=FLOOR_WINDOW + 22,
             warm_up=22,
             source="own",
             compute=lambda x: x.log_proxy.rolling(22).std(),
@@ -252,7 +253,7 @@ def _log_mean(days: int) -> Feature:
     return _log_variance(
         name=f"log_proxy_{days}",
         formula=f"ln of the mean of p over {days} rows",
-        window=days + 65,
+        window=days + FLOOR_WINDOW,
         warm_up=days,
         source="Corsi (2009)",
         compute=lambda x: x.log_mean_proxy(days),
@@ -264,7 +265,7 @@ def _mean(days: int) -> Feature:
         name=f"proxy_mean_{days}",
         formula=f"mean of p over {days} rows",
         unit="daily variance, decimal",
-        window=days + 65,
+        window=days + FLOOR_WINDOW,
         warm_up=days,
         source="Corsi (2009)",
         compute=lambda x: x.proxy.rolling(days).mean(),
@@ -318,5 +319,5 @@ def _close_location(x: Ingredients) -> pd.Series:
 
 
 def _relative_true_range(x: Ingredients) -> pd.Series:
-    factor = x.price / x.bars["close"]
+    factor = total_return_factor(x.bars)
     return indicators.average_true_range(x.bars["high"] * factor, x.bars["low"] * factor, x.price) / x.price

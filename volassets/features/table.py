@@ -10,8 +10,7 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.features.catalogue import DEFAULT_LAGS, catalogue, outcomes
 from volassets.features.ingredients import Ingredients, NextSessions
-
-BAR_PRICES = ["open", "high", "low", "close", "adj_close"]
+from volassets.market.bars import PRICE_COLUMNS
 
 
 def build_features(
@@ -59,7 +58,7 @@ def build_features(
 
 
 def _require_usable(bars: pd.DataFrame) -> None:
-    prices = bars[BAR_PRICES].to_numpy(dtype=float)
+    prices = bars[list(PRICE_COLUMNS)].to_numpy(dtype=float)
     volume = bars["volume"].to_numpy(dtype=float)
     usable = (np.isfinite(prices) & (prices > 0)).all(axis=1) & np.isfinite(volume) & (volume >= 0)
     if not usable.all():

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from volassets.market.bars import total_return_factor
+
 CLOSE_WEIGHT = 2 * np.log(2) - 1
 TRADING_DAYS = 252
 
@@ -37,8 +39,7 @@ def overnight_return(bars: pd.DataFrame) -> pd.Series:
     The open takes its own day's factor adj_close/close, so a dividend paid overnight is no loss and a
     later one changes nothing.
     """
-    factor = bars["adj_close"] / bars["close"]
-    return log(bars["open"] * factor / bars["adj_close"].shift())
+    return log(bars["open"] * total_return_factor(bars) / bars["adj_close"].shift())
 
 
 def close_to_close(bars: pd.DataFrame) -> pd.Series:
@@ -58,10 +59,10 @@ def garman_klass(bars: pd.DataFrame) -> pd.Series:
 
 
 def rogers_satchell(bars: pd.DataFrame) -> pd.Series:
-    """Return ln(H/C) ln(H/O) + ln(L/C) ln(L/O), Rogers and Satchell (1991), free of the drift."""
+    """Return ln(H/C) ln(H/O) + ln(L/C) ln(L/O), Rogers and Satchell (1991); whatever the drift."""
     up = log(bars["high"] / bars["close"]) * log(bars["high"] / bars["open"])
     down = log(bars["low"] / bars["close"]) * log(bars["low"] / bars["open"])
-    return up + down
+    return (up + down).clip(lower=0.0)
 
 
 def garman_klass_yang_zhang(bars: pd.DataFrame) -> pd.Series:
