@@ -1,0 +1,282 @@
+"""The embedded back end: one DuckDB file, opened for one call at a time under a side-car lock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.warehouse.checks import StoreError
+from volassets.warehouse.declare import Table, cast, quoted
+from volassets.warehouse.locks import Patience, locked
+from volassets.warehouse.store import Checked, Warehouse
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from volassets.settings import Settings
+
+# What DuckDB says while another program has the file open, and what it says in the instant of a change.
+HELD = ("Could not set lock on file", "different configuration")
+PASSING = ("Could not read from file", "Cannot open file")
+LASTING = ("Permission denied", "No such file", "Is a directory", "Read-only file system", "Not a directory")
+PASSING_SECONDS = 5.0
+
+
+class _Passing(Exception):
+    """A stranger is in the way; try again."""
+
+
+class Damaged(StoreError):
+    """The file is no DuckDB database."""
+
+
+class DuckDBWarehouse(Warehouse):
+    """`$VOLASSETS_HOME/volassets.duckdb`.
+
+    Parameters
+    ----------
+    settings : Settings
+    patience : float
+        Seconds to wait for others.
+    say : callable
+        Takes a line when a wait gets long.
+    """
+
+    def __init__(self, settings: Settings, patience: float, say: Callable[[str], None]) -> None:
+        super().__init__(settings, str(settings.database))
+        self.path = settings.database
+        self._seconds = patience
+        self._say = say
+
+    def _replace(self, checked: Sequence[Checked]) -> None:
+        with self._writing() as connection:
+            for change in checked:
+                _delete(connection, change.table, change.cells)
+                _insert(connection, change.table, change.rows)
+
+    def _append(self, table: Table, rows: pd.DataFrame) -> None:
+        with self._writing() as connection:
+            _insert(connection, table, rows, "ANTI JOIN " + _match(table, table.key))
+
+    def _upsert(self, table: Table, rows: pd.DataFrame) -> int:
+        same = [name for name in table.column_names if name != table.stamp]
+        with self._writing() as connection:
+            connection.register("given", rows)
+            changed = connection.execute(f"SELECT given.* FROM given ANTI JOIN {_match(table, same)} ORDER BY ALL").df()
+            connection.unregister("given")
+            if len(changed):
+                rows = rows.merge(changed[list(table.key)], on=list(table.key))
+                _delete(connection, table, rows[list(table.key)])
+                _insert(connection, table, rows)
+        return len(changed)
+
+    @contextmanager
+    def _reading(self, sql: str, equals: Mapping[str, Any] | None = None) -> Iterator[DuckDBPyConnection]:
+        if not self.path.exists():
+            import duckdb
+
+            with duckdb.connect(":memory:") as connection:
+                self.schema.apply(connection)
+                yield connection
+            return
+        with self.connect(read_only=True) as connection:
+            if self.schema.is_current(connection, self.place):
+                yield connection
+                return
+        with self._writing():
+            pass
+        with self.connect(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection inside a transaction on the current schema; commit at the end, or nothing happened."""
+        import duckdb
+
+        self._create()
+        try:
+            with self.connect(read_only=False) as connection:
+                if not self.schema.is_current(connection, self.place):
+                    self.schema.apply(connection)
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{self.path} could not be written: {error}. The old rows are as they were; make room or mend the cause "
+                "and ask again."
+            ) from None
+
+    def _create(self) -> None:
+        """Make a new database under another name and move it into place, so that no half-made file ever has the name."""
+        import duckdb
+
+        if self.path.exists():
+            return
+        new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path, True, Patience(self.path, self._seconds, self._say)):
+                if self.path.exists():
+                    return
+                new.unlink(missing_ok=True)
+                with duckdb.connect(str(new)) as connection:
+                    self.schema.apply(connection)
+                os.rename(new, self.path)
+        except (OSError, duckdb.Error) as error:
+            raise StoreError(
+                f"{self.path} cannot be created: {error}. Make the directory writable, or choose another home with "
+                "VOLASSETS_HOME. Nothing was written."
+            ) from None
+        finally:
+            for leftover in (new, Path(f"{new}.wal")):
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def connect(self, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection for one batch of statements, after waiting for whoever has the file open.
+
+        While a stranger holds it, the side-car lock is given back between the attempts, so that our
+        readers go on beside a stranger that only reads.
+
+        Raises
+        ------
+        StoreError
+            The file is not a database, cannot be opened, or was not free in time.
+        """
+        from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+        patience = Patience(self.path, self._seconds, self._say)
+        attempts = Retrying(
+            retry=retry_if_exception_type(_Passing),
+            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+            before_sleep=lambda state: patience.waited(str(state.outcome.exception() if state.outcome else "")),
+        )
+        connection, opened = attempts(self._open, read_only, patience)
+        with opened:
+            yield connection
+
+    def backup(self, file: Path) -> None:
+        """Copy the database, as of one moment, to `file`."""
+        if not self.path.exists():
+            raise StoreError(f"{self.path} does not exist yet: there is nothing to back up.")
+        while True:
+            with self.connect(read_only=True) as connection:
+                self.schema.is_current(connection, self.place)
+                # A writer that was killed leaves committed rows beside the file, in the log.
+                if not self._log.exists():
+                    put_in_place(self.path, Path(file))
+                    return
+            with self.connect(read_only=False) as connection:
+                connection.execute("CHECKPOINT")
+
+    def restore(self, file: Path) -> None:
+        """Put `file` in the place of the database, once nobody has it open."""
+        self._require_ours(Path(file))
+        self._create()
+        try:
+            with self.connect(read_only=False) as connection:
+                connection.execute("CHECKPOINT")
+                connection.close()
+                put_in_place(Path(file), self.path)
+        except Damaged:
+            with locked(self.path, True, Patience(self.path, self._seconds, self._say)):
+                self._log.unlink(missing_ok=True)
+                put_in_place(Path(file), self.path)
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.wal")
+
+    def _require_ours(self, file: Path) -> None:
+        import duckdb
+
+        if not file.is_file():
+            raise StoreError(f"{file} is not a file: give a backup that `volassets backup` wrote.")
+        try:
+            with duckdb.connect(str(file), read_only=True) as connection:
+                if not connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall()[0][0]:
+                    raise StoreError(f"{file} has no table in it: give a backup that `volassets backup` wrote.")
+                self.schema.is_current(connection, str(file))
+        except duckdb.Error as error:
+            raise StoreError(f"{file} cannot be restored: {error}. Nothing was changed.") from None
+
+    def _open(self, read_only: bool, patience: Patience) -> tuple[DuckDBPyConnection, ExitStack]:
+        import duckdb
+
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path, not read_only, patience))
+            try:
+                connection = duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.Error as error:
+                raise self._explained(error, patience) from None
+            stack.callback(connection.close)
+            return connection, stack.pop_all()
+
+    def _explained(self, error: Exception, patience: Patience) -> Exception:
+        text = str(error)
+        if "different configuration" in text:
+            return _Passing("a connection of this very process")
+        if any(phrase in text for phrase in HELD):
+            return _Passing(f"another program ({' '.join(text.split())})")
+        passing = any(phrase in text for phrase in PASSING) and not any(phrase in text for phrase in LASTING)
+        if passing and patience.seconds < PASSING_SECONDS:
+            return _Passing(f"a change of the file ({text})")
+        if "not a valid DuckDB database file" in text:
+            return Damaged(
+                f"{self.path} is not a DuckDB database, or is damaged: restore a backup with `volassets restore FILE`, "
+                "or move the file away. It was not touched."
+            )
+        return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
+
+
+def _match(table: Table, names: Sequence[str]) -> str:
+    """Return the join of the registered frame `given` with the stored rows that have the same `names`."""
+    pairs = (f"given.{quoted(name)} IS NOT DISTINCT FROM stored.{quoted(name)}" for name in names)
+    return f"{quoted(table.name)} AS stored ON {' AND '.join(pairs)}"
+
+
+def _delete(connection: DuckDBPyConnection, table: Table, keys: pd.DataFrame) -> None:
+    """Delete the rows of `table` that agree with a row of `keys` in all its columns; all rows where it has none."""
+    if not len(keys.columns):
+        connection.execute(f"DELETE FROM {quoted(table.name)}")
+        return
+    connection.register("given", keys)
+    pairs = (f"given.{quoted(name)} = {quoted(table.name)}.{quoted(name)}" for name in keys.columns)
+    connection.execute(f"DELETE FROM {quoted(table.name)} USING given WHERE {' AND '.join(pairs)}")
+    connection.unregister("given")
+
+
+def _insert(connection: DuckDBPyConnection, table: Table, rows: pd.DataFrame, unless: str = "") -> None:
+    if rows.empty:
+        return
+    connection.register("given", rows)
+    connection.execute(f"INSERT INTO {quoted(table.name)} BY NAME SELECT {cast(table, 'given')} FROM given {unless}")
+    connection.unregister("given")
+
+
+def put_in_place(source: Path, destination: Path) -> None:
+    """Copy a file so that `destination` is the old one or the new one whole, whatever happens in between.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written; `destination` is as it was.
+    """
+    part = destination.with_name(f"{destination.name}.new-{os.getpid()}")
+    try:
+        shutil.copyfile(source, part)
+        with open(part, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(part, destination)
+    except OSError as error:
+        raise StoreError(f"{destination} cannot be written: {error}. It is as it was.") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""Bring an open database up to the declaration; refuse what is not ours or newer than us."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from volassets.warehouse.checks import StoreError
+from volassets.warehouse.declare import Table, View, comments, create_table, create_view, quoted
+from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE, tables
+from volassets.warehouse.views import views
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from volassets.settings import Settings
+
+
+class Schema:
+    """The declaration under one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.tables: dict[str, Table] = tables(settings)
+        self.views: dict[str, View] = views(settings)
+
+    @property
+    def relations(self) -> dict[str, Table | View]:
+        """Tables and views by name."""
+        return {**self.tables, **self.views}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash over everything that the database is made of."""
+        statements = [create_table(table) for table in self.tables.values()]
+        statements += [create_view(view) for view in self.views.values()]
+        statements += [line for relation in self.relations.values() for line in comments(relation)]
+        return hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
+
+    def is_current(self, connection: DuckDBPyConnection, path: str) -> bool:
+        """Return whether the database has this schema; False where it is empty or older.
+
+        Raises
+        ------
+        StoreError
+            If it is not a volassets database, or was written by a later release.
+        """
+        there = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if not there:
+            return False
+        marks = self._marks(connection) if SCHEMA_VERSION_TABLE.name in there else []
+        if not marks:
+            raise StoreError(
+                f"{path} is a DuckDB database, but not one of volassets (no schema_version): choose another home, or "
+                "move the file away. It was not touched."
+            )
+        version, fingerprint = max(marks)
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} has schema version {version}, this release knows up to {SCHEMA_VERSION}: install the release "
+                "that wrote it. It was not touched."
+            )
+        return bool(fingerprint == self.fingerprint)
+
+    def _marks(self, connection: DuckDBPyConnection) -> list[tuple[int, str]]:
+        names = connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE table_name = 'schema_version' ORDER BY column_index"
+        ).fetchall()
+        if [name for (name,) in names][:2] != ["version", "fingerprint"]:
+            return []
+        return connection.execute("SELECT version, fingerprint FROM schema_version").fetchall()
+
+    def apply(self, connection: DuckDBPyConnection) -> None:
+        """Create what is missing, in one transaction; rows that are there stay."""
+        connection.execute("BEGIN")
+        for statement in self._missing_columns(connection):
+            connection.execute(statement)
+        for table in self.tables.values():
+            connection.execute(create_table(table))
+        for view in self.views.values():
+            connection.execute(create_view(view))
+        connection.execute(";".join(line for relation in self.relations.values() for line in comments(relation)))
+        connection.execute("DELETE FROM schema_version")
+        connection.execute("INSERT INTO schema_version VALUES (?, ?)", [SCHEMA_VERSION, self.fingerprint])
+        connection.execute("COMMIT")
+
+    def _missing_columns(self, connection: DuckDBPyConnection) -> list[str]:
+        """Return the statements that give tables of an older file their new columns."""
+        there: dict[str, dict[str, tuple[str, bool]]] = {}
+        rows = connection.execute(
+            "SELECT c.table_name, c.column_name, c.data_type, c.is_nullable "
+            "FROM duckdb_columns() c JOIN duckdb_tables() t USING (table_name)"
+        ).fetchall()
+        for name, column, kind, nullable in rows:
+            there.setdefault(name, {})[column] = (kind, nullable)
+        statements = []
+        for table in self.tables.values():
+            found = there.get(table.name)
+            if found is None:
+                continue
+            for column in table.columns:
+                if column.name not in found:
+                    statements.append(
+                        f"ALTER TABLE {quoted(table.name)} ADD COLUMN {quoted(column.name)} {column.type}"
+                    )
+                elif found[column.name][0] != column.type:
+                    raise StoreError(
+                        f"{table.name}.{column.name} is {found[column.name][0]} in the file and {column.type} in this "
+                        "release: copy the file away and start a new one. It was not touched."
+                    )
+            # A column that is no longer declared keeps its rows; new rows leave it empty.
+            statements += [
+                f"ALTER TABLE {quoted(table.name)} ALTER COLUMN {quoted(name)} DROP NOT NULL"
+                for name, (_, nullable) in found.items()
+                if not nullable and name not in table.column_names
+            ]
+        return statements

@@ -1,0 +1,247 @@
+"""The store's interface: what may be asked of it, whatever holds the rows.
+
+Rules, the same for every back end: a write replaces exactly the cells that it names, a wrong frame
+is refused and the old rows stay, a reader never sees half a cell, connections live for one call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.warehouse.checks import StoreError, checked_cells, checked_rows
+from volassets.warehouse.declare import Table, View, quoted
+from volassets.warehouse.locks import log_line
+from volassets.warehouse.migration import Schema
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from volassets.settings import Settings
+
+__all__ = ["Replacement", "StoreError", "Warehouse", "open_warehouse"]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """New rows of some cells of one table.
+
+    Attributes
+    ----------
+    table : str
+    frame : DataFrame
+        All rows of the cells; columns by name, the index does not count.
+    cells : DataFrame or None
+        One row per cell, the columns of `Table.cell`; None for a table that is one cell as a whole.
+    """
+
+    table: str
+    frame: pd.DataFrame
+    cells: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A replacement that was found right: typed, ordered, exactly the cells."""
+
+    table: Table
+    rows: pd.DataFrame
+    cells: pd.DataFrame
+
+
+class Warehouse(ABC):
+    """A store of all tables; see the module's rules.
+
+    Attributes
+    ----------
+    schema : Schema
+        The declaration under this home's settings.
+    place : str
+        Where the rows are, for messages.
+    """
+
+    def __init__(self, settings: Settings, place: str) -> None:
+        self.schema = Schema(settings)
+        self.place = place
+
+    def write(self, *replacements: Replacement) -> None:
+        """Replace exactly the cells given.
+
+        In DuckDB everything of one call is one transaction. In Parquet the cells are atomic one by
+        one, written in the order given, so give fits before their forecasts.
+
+        Raises
+        ------
+        StoreError
+            A frame or its cells are wrong, or the store cannot be written; the old rows stay.
+        """
+        checked = [self._checked(replacement) for replacement in replacements]
+        if checked:
+            self._replace(checked)
+
+    def append(self, table: str, frame: pd.DataFrame) -> None:
+        """Add rows to a log table; rows whose key is already there are left as they are."""
+        declared = self.table(table)
+        if not declared.append_only:
+            raise StoreError(f"{table} is not a log: replace its cells with write. Nothing was written.")
+        if len(rows := checked_rows(declared, frame)):
+            self._append(declared, rows)
+
+    def upsert(self, table: str, frame: pd.DataFrame) -> int:
+        """Write the rows that are new or changed, and return how many; the others keep their stamp.
+
+        A row counts as changed when any column but `Table.stamp` differs.
+        """
+        declared = self.table(table)
+        if not declared.stamp:
+            raise StoreError(f"{table} has no stamp to keep: replace its cells with write. Nothing was written.")
+        rows = checked_rows(declared, frame)
+        return self._upsert(declared, rows) if len(rows) else 0
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the result of a reading statement.
+
+        Raises
+        ------
+        InputError
+            If the statement is wrong, or would write.
+        """
+        import duckdb
+
+        _require_reading(sql)
+        with self._reading(sql) as connection:
+            try:
+                return connection.execute(sql, parameters).df()
+            except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+                raise InputError(f"the query cannot be answered: {error}") from None
+
+    def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
+        """Return rows of a table or view in the order of its key.
+
+        Parameters
+        ----------
+        table : str
+        columns : sequence of str, optional
+            All by default.
+        **equals
+            Column = value, or a list of values of which one must match.
+
+        Raises
+        ------
+        StoreError
+            If there is no such table or column.
+        """
+        relation = self.relation(table)
+        for name in (*(columns or ()), *equals):
+            if name not in relation.column_names:
+                raise StoreError(f"{table} has no column {name!r}; it has {', '.join(relation.column_names)}.")
+        conditions, values = [], []
+        for name, value in equals.items():
+            several = list(value) if isinstance(value, list | tuple | set | pd.Index) else [value]
+            marks = ", ".join("?" for _ in several)
+            conditions.append(f"{quoted(name)} IN ({marks})" if several else "false")
+            values += [item.to_pydatetime() if isinstance(item, pd.Timestamp) else item for item in several]
+        sql = f"SELECT {', '.join(map(quoted, columns or relation.column_names))} FROM {quoted(table)}"
+        sql += f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql += f" ORDER BY {', '.join(map(quoted, relation.key))}" if relation.key else ""
+        with self._reading(sql, equals) as connection:
+            return connection.execute(sql, values).df()
+
+    def hashes(self, table: str, ticker: str) -> pd.DataFrame:
+        """Return the cells of `ticker` in `table` with their `data_hash`: the cell columns and the hash, one row each."""
+        declared = self.table(table)
+        if "data_hash" not in declared.column_names or "ticker" not in declared.cell:
+            raise StoreError(f"{table} keeps no hash per cell of a ticker.")
+        names = ", ".join(map(quoted, declared.cell))
+        sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? GROUP BY {names} ORDER BY {names}"
+        with self._reading(sql, {"ticker": ticker}) as connection:
+            return connection.execute(sql, [ticker]).df()
+
+    @abstractmethod
+    def backup(self, file: Path) -> None:
+        """Write everything, as of one moment, into one DuckDB file; runs may go on writing."""
+
+    @abstractmethod
+    def restore(self, file: Path) -> None:
+        """Put the rows of a backup in the place of what is stored.
+
+        Raises
+        ------
+        StoreError
+            If the file is not a backup of volassets; nothing is changed then.
+        """
+
+    def table(self, name: str) -> Table:
+        """Return the declaration of table `name`; StoreError if there is none."""
+        if name not in self.schema.tables:
+            raise StoreError(f"there is no table {name!r}; the tables are {', '.join(self.schema.tables)}.")
+        return self.schema.tables[name]
+
+    def relation(self, name: str) -> Table | View:
+        """Return the declaration of table or view `name`; StoreError if there is none."""
+        return self.schema.views[name] if name in self.schema.views else self.table(name)
+
+    def _checked(self, replacement: Replacement) -> Checked:
+        table = self.table(replacement.table)
+        if table.append_only:
+            raise StoreError(f"{table.name} is a log: add rows with append. Nothing was written.")
+        rows = checked_rows(table, replacement.frame)
+        return Checked(table, rows, checked_cells(table, rows, replacement.cells))
+
+    @abstractmethod
+    def _replace(self, checked: Sequence[Checked]) -> None: ...
+
+    @abstractmethod
+    def _append(self, table: Table, rows: pd.DataFrame) -> None: ...
+
+    @abstractmethod
+    def _upsert(self, table: Table, rows: pd.DataFrame) -> int: ...
+
+    @abstractmethod
+    @contextmanager
+    def _reading(self, sql: str, equals: Mapping[str, Any] | None = None) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection on which `sql` can read its tables; `equals` may narrow what is looked at."""
+
+
+def open_warehouse(settings: Settings, *, patience: float = 600.0, say: Callable[[str], None] = log_line) -> Warehouse:
+    """Return the store of a home; no file is opened or created yet.
+
+    Parameters
+    ----------
+    settings : Settings
+        `warehouse` chooses the back end: ``duckdb``, or ``parquet:URL``.
+    patience : float
+        Seconds to wait for others that have the database open.
+    say : callable
+        Takes a line when a wait gets long.
+    """
+    if settings.warehouse == "duckdb":
+        from volassets.warehouse.duckdb_store import DuckDBWarehouse
+
+        return DuckDBWarehouse(settings, patience, say)
+    from volassets.warehouse.parquet_store import ParquetWarehouse
+
+    return ParquetWarehouse(settings, settings.warehouse.removeprefix("parquet:"))
+
+
+def _require_reading(sql: str) -> None:
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise InputError(f"the query cannot be read: {error}") from None
+    if len(statements) != 1:
+        raise InputError(f"a query is one statement, and this has {len(statements)}: ask them one after the other.")
+    kind = statements[0].type
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+        raise InputError(
+            f"a query only reads, and this is a {kind.name} statement: use SELECT, FROM, DESCRIBE, SHOW or EXPLAIN."
+        )

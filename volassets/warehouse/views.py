@@ -1,0 +1,132 @@
+"""The views that join what the assets store: fits, forecasts, what was realised, losses, what is newest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volassets.models.registry import FAMILIES
+from volassets.warehouse.declare import Column, View, quoted
+from volassets.warehouse.schema import (
+    FIT_COLUMNS,
+    FORECAST_COLUMNS,
+    HORIZON,
+    MODEL,
+    ORIGIN,
+    STORED_FAMILIES,
+    TARGET_DATE,
+    TICKER,
+    number,
+)
+
+if TYPE_CHECKING:
+    from volassets.settings import Settings
+
+DEFAULT_MODEL = "combination"
+_FAMILY = Column("family", "VARCHAR", "Family of the model: the table that the row is stored in.")
+_REALIZED_VARIANCE = "Mean over the horizon's sessions of the proxy, times the ratio: daily variance, decimal."
+_BOUNDS = tuple(column for column in FORECAST_COLUMNS if column.name in ("volatility", "lower", "upper"))
+
+
+def views(settings: Settings) -> dict[str, View]:
+    """Return every view by name, each after the views that it needs.
+
+    Parameters
+    ----------
+    settings : Settings
+        `horizons` decides which horizons `realized` has.
+    """
+    listed = (
+        _union("fits", "Every stored fit.", STORED_FAMILIES, FIT_COLUMNS, ("ticker", "refit_month", "model")),
+        _union(
+            "forecasts",
+            "Every forecast of every model.",
+            FAMILIES,
+            FORECAST_COLUMNS,
+            ("ticker", "refit_month", "model", "origin_date", "horizon"),
+        ),
+        _realized(settings.horizons),
+        FORECAST_LOSSES,
+        LATEST_FORECASTS,
+    )
+    return {view.name: view for view in listed}
+
+
+def _union(
+    what: str, comment: str, families: tuple[str, ...], columns: tuple[Column, ...], key: tuple[str, ...]
+) -> View:
+    names = ", ".join(quoted(column.name) for column in columns)
+    parts = [f"SELECT {names}, '{family}' AS family FROM {family}_{what}" for family in families]
+    needs = tuple(f"{family}_{what}" for family in families)
+    return View(what, comment, (*columns, _FAMILY), key, needs, " UNION ALL ".join(parts))
+
+
+def _realized(horizons: tuple[int, ...]) -> View:
+    # The frame looks ahead on purpose: this is what came afterwards, to be joined on the origin and never fed to a fit.
+    parts = []
+    for h in horizons:
+        # Named per horizon: DuckDB refuses a window name that another part of the union has used.
+        row, ahead = f"row_{h}", f"ahead_{h}"
+        parts.append(f"""
+        SELECT ticker, date AS origin_date, lead(date) OVER {row} AS target_date, {h} AS horizon,
+            lead(ratio) OVER {row} * avg(proxy_variance) OVER {ahead} AS proxy_variance,
+            avg("return" * "return") OVER {ahead} AS squared_return, lead(ratio) OVER {row} AS ratio
+        FROM realized_vol_features
+        WINDOW {row} AS (PARTITION BY ticker ORDER BY date),
+            {ahead} AS (PARTITION BY ticker ORDER BY date ROWS BETWEEN 1 FOLLOWING AND {h} FOLLOWING)
+        QUALIFY count(proxy_variance) OVER {ahead} = {h}""")
+    return View(
+        "realized",
+        "The score target of each origin and horizon whose sessions have all passed; join on ticker, origin_date, "
+        "horizon.",
+        (
+            TICKER,
+            ORIGIN,
+            Column("target_date", "DATE", "First session after the origin."),
+            HORIZON,
+            number("proxy_variance", _REALIZED_VARIANCE),
+            number("squared_return", "Mean squared daily return of the same sessions, decimal."),
+            number("ratio", "c_m of the target date's month: sum return^2 / sum proxy over the days before it."),
+        ),
+        ("ticker", "origin_date", "horizon"),
+        ("realized_vol_features",),
+        " UNION ALL ".join(parts),
+    )
+
+
+FORECAST_LOSSES = View(
+    "forecast_losses",
+    "Losses of every forecast whose sessions have all passed.",
+    (
+        TICKER,
+        MODEL,
+        HORIZON,
+        ORIGIN,
+        TARGET_DATE,
+        Column("variance", "DOUBLE", "Forecast daily variance, decimal."),
+        number("realized_variance", _REALIZED_VARIANCE),
+        number("qlike", "y/f - ln(y/f) - 1; 0 is perfect; NULL where y is 0."),
+        number("squared_error", "(f - y)^2 on daily variances."),
+    ),
+    ("ticker", "model", "horizon", "origin_date"),
+    ("forecasts", "realized"),
+    """
+    SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.variance,
+        r.proxy_variance AS realized_variance,
+        CASE WHEN r.proxy_variance > 0 AND f.variance > 0
+            THEN r.proxy_variance / f.variance - ln(r.proxy_variance / f.variance) - 1 END AS qlike,
+        (f.variance - r.proxy_variance) * (f.variance - r.proxy_variance) AS squared_error
+    FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)""",
+)
+
+LATEST_FORECASTS = View(
+    "latest_forecasts",
+    f"The newest origin's forecasts of every ticker; the default model, {DEFAULT_MODEL}, first.",
+    (TICKER, MODEL, HORIZON, ORIGIN, TARGET_DATE, *_BOUNDS),
+    (),
+    ("forecasts",),
+    f"""
+    SELECT ticker, model, horizon, origin_date, target_date, volatility, lower, upper
+    FROM forecasts
+    QUALIFY origin_date = max(origin_date) OVER (PARTITION BY ticker)
+    ORDER BY ticker, model <> '{DEFAULT_MODEL}', model, horizon""",
+)
