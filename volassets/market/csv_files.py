@@ -1,7 +1,8 @@
 """Your own prices: a directory with one CSV file per ticker, ``TICKER.csv``.
 
-Columns date, open, high, low, close and, where there are any, adj_close and volume; any case and column order, commas,
-semicolons, tabs or bars between them. Rows run from the oldest to the newest. Anything that has two readings is refused.
+Columns date, open, high, low, close and, where there are any, adj_close and volume; any case and column order,
+commas, semicolons, tabs or bars between them. Rows run from the oldest to the newest. Anything that has two readings
+is refused.
 """
 
 from __future__ import annotations
@@ -123,14 +124,14 @@ class CsvSource:
         missing = [name for name in ("date", "close") if name not in table.columns]
         if missing:
             raise InputError(
-                f"{table.where} has no column {' and '.join(missing)}; it has {', '.join(table.columns)}. The first line must "
-                "name date, open, high, low, close and, where there are any, adj_close and volume."
+                f"{table.where} has no column {' and '.join(missing)}; it has {', '.join(table.columns)}. "
+                "The first line must name date, open, high, low, close and, where there are any, adj_close and volume."
             )
         absent = [name for name in _RANGE if name not in table.columns]
         if absent and not self.close_only:
             raise InputError(
-                f"{table.where} has no column {', '.join(absent)}: the range proxy gk_overnight needs the open, high and low of "
-                'every day. Add them, or set proxy = "squared_return" to work from closes alone.'
+                f"{table.where} has no column {', '.join(absent)}: the range proxy gk_overnight needs the open, "
+                'high and low of every day. Add them, or set proxy = "squared_return" to work from closes alone.'
             )
 
 
@@ -155,8 +156,8 @@ def _read(path: Path) -> _Table:
     for row, line in zip(rows[1:], lines[1:], strict=True):
         if len(row) < len(header) or any(row[len(header) :]):
             raise InputError(
-                f"{path.name}, line {line} has {len(row)} cells, but the first line names {len(header)} columns. Give every row "
-                "all its cells; numbers with decimal commas need semicolons between them."
+                f"{path.name}, line {line} has {len(row)} cells, but the first line names {len(header)} columns. "
+                "Give every row all its cells; numbers with decimal commas need semicolons between them."
             )
     cells = {name: [row[i] for row in rows[1:]] for i, name in enumerate(header) if name}
     return _Table(_decimal_points(cells, separator, path.name), lines[1:], path.name)
@@ -215,8 +216,8 @@ def _decimal_points(cells: dict[str, list[str]], separator: str, where: str) -> 
     )
     if doubtful:
         raise InputError(
-            f"{where}: the comma in {with_comma[0]!r} may separate thousands or decimals. Write numbers with a decimal point "
-            "and without separators of thousands."
+            f"{where}: the comma in {with_comma[0]!r} may separate thousands or decimals. Write numbers "
+            "with a decimal point and without separators of thousands."
         )
     return cells | {name: [cell.replace(",", ".") for cell in cells[name]] for name in number_columns}
 
@@ -252,6 +253,6 @@ def _check_order(dates: pd.DatetimeIndex, table: _Table) -> None:
         if wrong.any():
             i = int(np.argmax(wrong)) + 1
             raise InputError(
-                f"{table.where}, line {table.lines[i]}: the date {dates[i]:%Y-%m-%d} {kind} the one before it. Give one row "
-                "per day, the oldest first."
+                f"{table.where}, line {table.lines[i]}: the date {dates[i]:%Y-%m-%d} {kind} the one before it. "
+                "Give one row per day, the oldest first."
             )
