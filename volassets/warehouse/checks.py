@@ -46,7 +46,7 @@ def checked_rows(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise StoreError(f"{table.name}: the frame lacks column {missing[0]!r} (an index does not count). {_KEPT}")
     absent = pd.Series([None] * len(frame), dtype=object)
-    rows = pd.DataFrame({c.name: _typed(table, c, frame[c.name] if c.name in frame else absent) for c in table.columns})
+    rows = pd.DataFrame({c.name: _typed(table, c, frame.get(c.name, absent)) for c in table.columns})
     return _keyed(table, rows)
 
 
@@ -91,8 +91,8 @@ def checked_cells(table: Table, rows: pd.DataFrame, cells: pd.DataFrame | None) 
     empty = joined["_merge"] == "left_only"
     if empty.any() and not table.may_be_empty:
         raise StoreError(
-            f"{table.name}: there is no row for {_first(joined[list(table.cell)], empty)}; an empty cell is not written. "
-            f"{_KEPT}"
+            f"{table.name}: there is no row for {_first(joined[list(table.cell)], empty)}; "
+            f"an empty cell is not written. {_KEPT}"
         )
     return asked
 

@@ -14,7 +14,7 @@ import pandas as pd
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table, cast, quoted
 from volassets.warehouse.locks import Patience, locked
-from volassets.warehouse.store import Checked, Warehouse
+from volassets.warehouse.store import CheckedReplacement, CheckedUpsert, Warehouse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,27 +54,16 @@ class DuckDBWarehouse(Warehouse):
         self._seconds = patience
         self._say = say
 
-    def _replace(self, checked: Sequence[Checked]) -> None:
+    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+        changed = 0
         with self._writing() as connection:
             for change in checked:
-                _delete(connection, change.table, change.cells)
-                _insert(connection, change.table, change.rows)
-
-    def _append(self, table: Table, rows: pd.DataFrame) -> None:
-        with self._writing() as connection:
-            _insert(connection, table, rows, "ANTI JOIN " + _match(table, table.key))
-
-    def _upsert(self, table: Table, rows: pd.DataFrame) -> int:
-        same = [name for name in table.column_names if name != table.stamp]
-        with self._writing() as connection:
-            connection.register("given", rows)
-            changed = connection.execute(f"SELECT given.* FROM given ANTI JOIN {_match(table, same)} ORDER BY ALL").df()
-            connection.unregister("given")
-            if len(changed):
-                rows = rows.merge(changed[list(table.key)], on=list(table.key))
-                _delete(connection, table, rows[list(table.key)])
-                _insert(connection, table, rows)
-        return len(changed)
+                if isinstance(change, CheckedUpsert):
+                    changed += _upsert(connection, change)
+                else:
+                    _delete(connection, change.table, change.cells)
+                    _insert(connection, change.table, change.rows)
+        return changed
 
     @contextmanager
     def _reading(self, sql: str, equals: Mapping[str, Any] | None = None) -> Iterator[DuckDBPyConnection]:
@@ -109,12 +98,12 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute("COMMIT")
         except duckdb.Error as error:
             raise StoreError(
-                f"{self.path} could not be written: {error}. The old rows are as they were; make room or mend the cause "
-                "and ask again."
+                f"{self.path} could not be written: {error}. The old rows are as they were; make room or mend the "
+                "cause and ask again."
             ) from None
 
     def _create(self) -> None:
-        """Make a new database under another name and move it into place, so that no half-made file ever has the name."""
+        """Make a new database under another name and move it into place: no half-made file ever has the name."""
         import duckdb
 
         if self.path.exists():
@@ -237,29 +226,42 @@ class DuckDBWarehouse(Warehouse):
         return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
 
 
-def _match(table: Table, names: Sequence[str]) -> str:
-    """Return the join of the registered frame `given` with the stored rows that have the same `names`."""
-    pairs = (f"given.{quoted(name)} IS NOT DISTINCT FROM stored.{quoted(name)}" for name in names)
-    return f"{quoted(table.name)} AS stored ON {' AND '.join(pairs)}"
+def _upsert(connection: DuckDBPyConnection, change: CheckedUpsert) -> int:
+    """Write the rows that differ from what is stored; return how many, none for a log."""
+    table = change.table
+    if change.rows.empty:
+        return 0
+    pairs = (f"given.{quoted(name)} IS NOT DISTINCT FROM stored.{quoted(name)}" for name in change.same)
+    key = list(table.key)
+    connection.register("given", change.rows)
+    differing = connection.execute(
+        f"SELECT {', '.join(f'given.{quoted(name)}' for name in key)} FROM given "
+        f"ANTI JOIN {quoted(table.name)} AS stored ON {' AND '.join(pairs)}"
+    ).df()
+    connection.unregister("given")
+    rows = change.rows.merge(differing, on=key) if len(differing) < len(change.rows) else change.rows
+    if not table.append_only:
+        _delete(connection, table, rows[key])
+    _insert(connection, table, rows)
+    return 0 if table.append_only else len(rows)
 
 
 def _delete(connection: DuckDBPyConnection, table: Table, keys: pd.DataFrame) -> None:
     """Delete the rows of `table` that agree with a row of `keys` in all its columns; all rows where it has none."""
     if not len(keys.columns):
         connection.execute(f"DELETE FROM {quoted(table.name)}")
-        return
-    connection.register("given", keys)
-    pairs = (f"given.{quoted(name)} = {quoted(table.name)}.{quoted(name)}" for name in keys.columns)
-    connection.execute(f"DELETE FROM {quoted(table.name)} USING given WHERE {' AND '.join(pairs)}")
-    connection.unregister("given")
+    elif len(keys):
+        pairs = (f"given.{quoted(name)} = {quoted(table.name)}.{quoted(name)}" for name in keys.columns)
+        connection.register("given", keys)
+        connection.execute(f"DELETE FROM {quoted(table.name)} USING given WHERE {' AND '.join(pairs)}")
+        connection.unregister("given")
 
 
-def _insert(connection: DuckDBPyConnection, table: Table, rows: pd.DataFrame, unless: str = "") -> None:
-    if rows.empty:
-        return
-    connection.register("given", rows)
-    connection.execute(f"INSERT INTO {quoted(table.name)} BY NAME SELECT {cast(table, 'given')} FROM given {unless}")
-    connection.unregister("given")
+def _insert(connection: DuckDBPyConnection, table: Table, rows: pd.DataFrame) -> None:
+    if len(rows):
+        connection.register("given", rows)
+        connection.execute(f"INSERT INTO {quoted(table.name)} BY NAME SELECT {cast(table, 'given')} FROM given")
+        connection.unregister("given")
 
 
 def put_in_place(source: Path, destination: Path) -> None:

@@ -98,8 +98,8 @@ def _open(name: str, exclusive: bool) -> int | None:
     except OSError as error:
         if exclusive:
             raise StoreError(
-                f"{name} cannot be opened for writing ({error.strerror}): make the directory writable, or choose another "
-                "home. Nothing was written."
+                f"{name} cannot be opened for writing ({error.strerror}): make the directory writable, or choose "
+                "another home. Nothing was written."
             ) from None
     # Somebody who may only read the directory can share the lock where it exists.
     try:
@@ -113,6 +113,6 @@ def _take(handle: int, kind: int, for_what: str, patience: Patience) -> None:
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
             return
-        except BlockingIOError:
+        except BlockingIOError:  # noqa: PERF203
             patience.waited(for_what)
             time.sleep(random.uniform(0.002, 0.02))

@@ -26,7 +26,7 @@ HORIZON = Column("horizon", "INTEGER", "Sessions ahead, h: the value is about se
 ORIGIN = Column("origin_date", "DATE", "Last close that the forecast may see, t.")
 TARGET_DATE = Column("target_date", "DATE", "First session that the forecast is about, the one after the origin.")
 DATA_HASH = Column("data_hash", "VARCHAR", "Hash of everything that the cell was computed from.", True)
-SEEN_N = Column("n", "INTEGER", "Origins scored, common to the models compared.")
+SEEN_N = Column("n", "INTEGER", "Origins scored.")
 _CELL = ("ticker", "refit_month")
 _MODEL_CELL = ("ticker", "refit_month", "model")
 
@@ -172,7 +172,7 @@ FIT_COLUMNS = (
     Column("converged", "BOOLEAN", "Whether the estimation converged."),
     Column("message", "VARCHAR", "Why not, or what was done about it; empty when nothing is to be said."),
     Column("seconds", "DOUBLE", "Time that the fit took."),
-    Column("checkpoint", "VARCHAR", "File with the weights, relative to the home; NULL where there is none.", True),
+    Column("checkpoint", "VARCHAR", "File with the weights, relative to the home; empty where there is none.", True),
     Column("data_hash", "VARCHAR", "Hash of the bars, settings, code version and seed of the fit."),
     Column("code_version", "VARCHAR", "Version of the model's code."),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from volassets.settings import Settings
 
-__all__ = ["Replacement", "StoreError", "Warehouse", "open_warehouse"]
+__all__ = ["Replacement", "StoreError", "Upsert", "Warehouse", "open_warehouse"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,40 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Checked:
+class Upsert:
+    """Rows to write where they are new or changed; the rows that are the same are left as they are.
+
+    Attributes
+    ----------
+    table : str
+        One with a stamp (`raw_prices`), or a log (`price_revisions`), where a row whose key is
+        already there is the same.
+    frame : DataFrame
+    ignore : tuple of str
+        Columns that do not count as a change, beside the stamp.
+    """
+
+    table: str
+    frame: pd.DataFrame
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckedReplacement:
     """A replacement that was found right: typed, ordered, exactly the cells."""
 
     table: Table
     rows: pd.DataFrame
     cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class CheckedUpsert:
+    """An upsert that was found right; `same` are the columns in which an unchanged row agrees."""
+
+    table: Table
+    rows: pd.DataFrame
+    same: tuple[str, ...]
 
 
 class Warehouse(ABC):
@@ -71,39 +99,30 @@ class Warehouse(ABC):
         self.schema = Schema(settings)
         self.place = place
 
-    def write(self, *replacements: Replacement) -> None:
-        """Replace exactly the cells given.
+    def write(self, *changes: Replacement | Upsert) -> int:
+        """Replace exactly the cells given and upsert the rows given; return how many rows of `raw_prices` changed.
 
         In DuckDB everything of one call is one transaction. In Parquet the cells are atomic one by
-        one, written in the order given, so give fits before their forecasts.
+        one, in the order given, so give fits before their forecasts.
 
         Raises
         ------
         StoreError
             A frame or its cells are wrong, or the store cannot be written; the old rows stay.
         """
-        checked = [self._checked(replacement) for replacement in replacements]
-        if checked:
-            self._replace(checked)
+        checked = [
+            self._checked_upsert(change) if isinstance(change, Upsert) else self._checked_replacement(change)
+            for change in changes
+        ]
+        return self._write(checked) if checked else 0
 
     def append(self, table: str, frame: pd.DataFrame) -> None:
-        """Add rows to a log table; rows whose key is already there are left as they are."""
-        declared = self.table(table)
-        if not declared.append_only:
-            raise StoreError(f"{table} is not a log: replace its cells with write. Nothing was written.")
-        if len(rows := checked_rows(declared, frame)):
-            self._append(declared, rows)
+        """Add rows to a log; rows whose key is already there are left as they are."""
+        self.write(Upsert(table, frame))
 
-    def upsert(self, table: str, frame: pd.DataFrame) -> int:
-        """Write the rows that are new or changed, and return how many; the others keep their stamp.
-
-        A row counts as changed when any column but `Table.stamp` differs.
-        """
-        declared = self.table(table)
-        if not declared.stamp:
-            raise StoreError(f"{table} has no stamp to keep: replace its cells with write. Nothing was written.")
-        rows = checked_rows(declared, frame)
-        return self._upsert(declared, rows) if len(rows) else 0
+    def upsert(self, table: str, frame: pd.DataFrame, ignore: tuple[str, ...] = ()) -> int:
+        """Write the rows that are new or changed, and return how many; the others keep their stamp."""
+        return self.write(Upsert(table, frame, ignore))
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the result of a reading statement.
@@ -155,12 +174,13 @@ class Warehouse(ABC):
             return connection.execute(sql, values).df()
 
     def hashes(self, table: str, ticker: str) -> pd.DataFrame:
-        """Return the cells of `ticker` in `table` with their `data_hash`: the cell columns and the hash, one row each."""
+        """Return the cells of `ticker` in `table`: the cell columns and `data_hash`, one row each."""
         declared = self.table(table)
         if "data_hash" not in declared.column_names or "ticker" not in declared.cell:
             raise StoreError(f"{table} keeps no hash per cell of a ticker.")
         names = ", ".join(map(quoted, declared.cell))
-        sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? GROUP BY {names} ORDER BY {names}"
+        sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? "
+        sql += f"GROUP BY {names} ORDER BY {names}"
         with self._reading(sql, {"ticker": ticker}) as connection:
             return connection.execute(sql, [ticker]).df()
 
@@ -188,21 +208,25 @@ class Warehouse(ABC):
         """Return the declaration of table or view `name`; StoreError if there is none."""
         return self.schema.views[name] if name in self.schema.views else self.table(name)
 
-    def _checked(self, replacement: Replacement) -> Checked:
-        table = self.table(replacement.table)
+    def _checked_replacement(self, change: Replacement) -> CheckedReplacement:
+        table = self.table(change.table)
         if table.append_only:
             raise StoreError(f"{table.name} is a log: add rows with append. Nothing was written.")
-        rows = checked_rows(table, replacement.frame)
-        return Checked(table, rows, checked_cells(table, rows, replacement.cells))
+        rows = checked_rows(table, change.frame)
+        return CheckedReplacement(table, rows, checked_cells(table, rows, change.cells))
+
+    def _checked_upsert(self, change: Upsert) -> CheckedUpsert:
+        table = self.table(change.table)
+        if not table.append_only and not table.stamp:
+            raise StoreError(f"{table.name} has no stamp to keep: replace its cells. Nothing was written.")
+        rows = checked_rows(table, change.frame)
+        ignored = (table.stamp, *change.ignore)
+        same = table.key if table.append_only else tuple(n for n in table.column_names if n not in ignored)
+        return CheckedUpsert(table, rows, same)
 
     @abstractmethod
-    def _replace(self, checked: Sequence[Checked]) -> None: ...
-
-    @abstractmethod
-    def _append(self, table: Table, rows: pd.DataFrame) -> None: ...
-
-    @abstractmethod
-    def _upsert(self, table: Table, rows: pd.DataFrame) -> int: ...
+    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+        """Write what was checked; return the rows changed in tables with a stamp."""
 
     @abstractmethod
     @contextmanager
