@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -16,10 +17,11 @@ from volassets.models.protocol import Fit, Window
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Combination:
-    """Weighted mean of the members' log variances, equal weights unless asked otherwise.
+    """Weighted mean of the members' log variances, per horizon.
 
-    With ``weights = "past_losses"`` a member's weight is its inverse mean QLIKE over the last
-    realised origins before the cut-off, per horizon.
+    Weights are equal, or with ``weights = "past_losses"`` inverse to the mean QLIKE of the members'
+    own forecasts at the last origins whose label is realised before the cut-off (Bates and Granger
+    1969). A member's own training rows are among these origins.
     """
 
     name: ClassVar[str] = "combination"
@@ -52,15 +54,40 @@ class Combination:
                 "out of `members` in the section [combination]."
             )
         members = {name: window.members[name] for name in self.members}
-        equal = dict.fromkeys(self.members, 1.0 / len(self.members))
-        weights = {
-            str(h): self._inverse_losses(window, h) if self.weights == "past_losses" else equal for h in window.horizons
-        }
-        return new_fit(self, window, window.features.index, members=members, parameters={"weights": weights})
+        if self.weights == "past_losses":
+            weights = self._from_past_losses(window, members)
+        else:
+            weights = {str(h): dict.fromkeys(self.members, 1.0 / len(self.members)) for h in window.horizons}
+        index = pd.DatetimeIndex(window.features.index)
+        return new_fit(self, window, index, members=members, parameters={"weights": weights})
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast as in the protocol; NaN where a member has no forecast."""
-        raise NotImplementedError
+        """Forecast as in the protocol; NaN at an origin where a member has none."""
+        forecasts = _forecasts(fit.members, features, origins)
+        columns = {}
+        for horizon in fit.horizons:
+            weights = fit.parameters["weights"][str(horizon)]
+            logs = sum(weight * np.log(forecasts[name][horizon].to_numpy()) for name, weight in weights.items())
+            columns[horizon] = np.exp(logs)
+        return forecast_frame(columns, origins)
 
-    def _inverse_losses(self, window: Window, horizon: int) -> dict[str, float]:
-        raise NotImplementedError
+    def _from_past_losses(self, window: Window, members: dict[str, Fit]) -> dict[str, dict[str, float]]:
+        weights = {}
+        for horizon in window.horizons:
+            label = window.target(horizon).dropna().iloc[-self.loss_days :]
+            forecasts = _forecasts(members, window.features, pd.DatetimeIndex(label.index))
+            inverse = {}
+            for name, forecast in forecasts.items():
+                ratio = label.to_numpy() / forecast[horizon].to_numpy()
+                inverse[name] = 1.0 / float(np.nanmean(ratio - np.log(ratio) - 1.0))
+            weights[str(horizon)] = {name: value / sum(inverse.values()) for name, value in inverse.items()}
+        return weights
+
+
+def _forecasts(
+    members: Mapping[str, Fit], features: pd.DataFrame, origins: pd.DatetimeIndex
+) -> dict[str, pd.DataFrame]:
+    # Imported here: forecasting knows every registered model, this one among them.
+    from volassets.models.forecasting import forecast
+
+    return {name: forecast(fit, features, origins) for name, fit in members.items()}
