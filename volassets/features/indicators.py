@@ -9,7 +9,7 @@ import pandas as pd
 def _relative_strength(gain: pd.Series, loss: pd.Series) -> pd.Series:
     """Return 100 gain / (gain + loss), and 50 where nothing moved."""
     moved = gain + loss
-    return (100 * gain / moved.where(moved > 0)).where((moved > 0) | moved.isna(), 50.0)
+    return (100 * (gain / moved.where(moved > 0))).where((moved > 0) | moved.isna(), 50.0)
 
 
 def wilder(values: pd.Series, window: int) -> pd.Series:
