@@ -44,6 +44,11 @@ class Context:
     today: pd.Timestamp
     ranges: bool
 
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """The bars' dates."""
+        return pd.DatetimeIndex(self.bars.index)
+
     def rows(self, mask: np.ndarray | pd.Series, **extra: np.ndarray | pd.Series) -> pd.DataFrame:
         """Return the bars where `mask` holds, dates as a column, with the `extra` columns."""
         kept = self.bars.assign(**extra)[np.asarray(mask, dtype=bool)]

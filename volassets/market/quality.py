@@ -23,7 +23,7 @@ RATIO_BOUNDS = (0.9, 1.1)
 
 
 def _missing_sessions(context: Context) -> Found:
-    index, calendar = context.bars.index, context.calendar
+    index, calendar = context.dates, context.calendar
     if calendar.recorded is None:
         yield (
             f"the holidays of calendar {calendar.name} are not known, so sessions are taken to be weekdays.",
@@ -45,7 +45,7 @@ def _missing_sessions(context: Context) -> Found:
 
 
 def _halts(context: Context) -> Found:
-    index, calendar = context.bars.index, context.calendar
+    index, calendar = context.dates, context.calendar
     if calendar.recorded is None:
         return
     position = calendar.days.searchsorted(index)
@@ -63,10 +63,10 @@ def _halts(context: Context) -> Found:
 
 def _off_calendar(context: Context) -> Found:
     calendar = context.calendar
-    mask = ~context.bars.index.isin(calendar.days)
+    mask = ~context.dates.isin(calendar.days)
     if calendar.recorded is None:
         return
-    mask &= (context.bars.index >= calendar.recorded[0]) & (context.bars.index <= calendar.recorded[1])
+    mask &= (context.dates >= calendar.recorded[0]) & (context.dates <= calendar.recorded[1])
     if mask.any():
         rows = context.rows(mask)
         weekend = rows["date"].dt.dayofweek.ge(5).mean() > 0.5
@@ -87,8 +87,8 @@ def _factor_step(bars: pd.DataFrame) -> pd.Series:
 
 def _stale_opens(context: Context) -> Found:
     bars = context.bars
-    overnight = np.log(bars["open"] / bars["close"].shift() * _factor_step(bars))
-    stale = overnight.abs() < STALE_OPEN_MOVE
+    move = bars["open"] / bars["close"].shift() * _factor_step(bars) - 1
+    stale = move.abs() < STALE_OPEN_MOVE
     if context.ranges and stale.iloc[1:].mean() > STALE_OPEN_SHARE:
         yield (
             f"the open repeats the previous close on {stale.iloc[1:].mean():.0%} of the days, so the overnight part "
@@ -170,13 +170,13 @@ def _no_volume(context: Context) -> Found:
 
 
 def _old(context: Context) -> Found:
-    last = context.bars.index[-1]
+    last = context.dates[-1]
     missed = len(context.calendar.sessions(last, context.today - pd.Timedelta(days=1))) - 1
     if missed > OLD_SESSIONS:
         yield (
             f"the last bar is of {last:%Y-%m-%d}, {missed} sessions ago. Refresh the source if it should be up to "
             "date.",
-            context.rows(context.bars.index == last),
+            context.rows(context.dates == last),
         )
 
 

@@ -100,14 +100,14 @@ def _shape(ticker: str, bars: pd.DataFrame) -> Finding | None:
 
 
 def _duplicates(context: Context) -> Found:
-    mask = context.bars.index.duplicated(keep=False)
+    mask = context.dates.duplicated(keep=False)
     if mask.any():
         rows = context.rows(mask)
         yield f"dates appear more than once: {dates_text(rows)}. Keep one row per date.", rows
 
 
 def _unsorted(context: Context) -> Found:
-    index = context.bars.index
+    index = context.dates
     mask = np.append(False, np.diff(index.asi8) < 0)
     if mask.any():
         rows = context.rows(mask)
@@ -116,7 +116,7 @@ def _unsorted(context: Context) -> Found:
 
 def _future(context: Context) -> Found:
     # East of the machine it may already be tomorrow.
-    mask = context.bars.index > context.today + pd.Timedelta(days=1)
+    mask = context.dates > context.today + pd.Timedelta(days=1)
     if mask.any():
         rows = context.rows(mask)
         yield (

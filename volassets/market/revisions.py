@@ -1,0 +1,121 @@
+"""What a vendor changed in rows that are already stored, and what a new answer may therefore replace.
+
+At every dividend a vendor rescales its whole adjusted history by one factor. Returns do not change by that, so the
+answer is brought back to the stored scale and is no revision. Everything else that differs is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from volassets.market.bars import BAR_COLUMNS
+
+REVISION_COLUMNS = ("ticker", "date", "column", "old", "new", "seen_at")
+# Vendors send single-precision numbers: the last digits vary between answers without meaning anything.
+NOISE = 1e-6
+# Adjusted closes are rounded before they are sent, so their common factor shows through with less precision.
+SCALE_NOISE = 1e-5
+
+
+@dataclass(frozen=True)
+class Update:
+    """What to store after a fetch.
+
+    Attributes
+    ----------
+    bars : DataFrame
+        Stored and fetched bars in one: unchanged rows keep their stored bits.
+    changed : DatetimeIndex
+        Dates that are new or revised; empty where nothing is to be written.
+    revisions : DataFrame
+        As of `revisions`.
+    """
+
+    bars: pd.DataFrame
+    changed: pd.DatetimeIndex
+    revisions: pd.DataFrame
+
+
+def update_bars(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at: datetime) -> Update:
+    """Return the stored bars brought up to date with the fetched ones.
+
+    A stored date inside the fetched span that the answer lacks was withdrawn by the vendor: it is dropped and
+    recorded with a new value of NaN. Stored dates outside the span stay.
+
+    Parameters
+    ----------
+    ticker : str
+        For the revision rows.
+    stored, fetched : DataFrame
+        Bars; either may reach further back or forward.
+    seen_at : datetime
+        When the answer came.
+    """
+    found = revisions(ticker, stored, fetched, seen_at)
+    fetched = on_stored_scale(stored, fetched)
+    revised = pd.DatetimeIndex(found["date"].unique())
+    kept = stored.index.difference(revised)
+    fresh = fetched.index.difference(kept)
+    bars = pd.concat([stored.loc[kept], fetched.loc[fresh]]).sort_index()
+    bars.index.name = "date"
+    return Update(bars, pd.DatetimeIndex(fresh.union(revised), name="date"), found)
+
+
+def revisions(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at: datetime) -> pd.DataFrame:
+    """Return every stored number that the fetched bars contradict, one row each.
+
+    Returns
+    -------
+    DataFrame
+        Columns ticker, date, column, old, new (NaN: the row was withdrawn) and seen_at, by date and bar column.
+        Adjusted closes are compared on the stored scale, so a new dividend is no revision.
+    """
+    fetched = on_stored_scale(stored, fetched)
+    if len(stored) and len(fetched):
+        span = (stored.index >= fetched.index[0]) & (stored.index <= fetched.index[-1])
+    else:
+        span = np.zeros(len(stored), dtype=bool)
+    old = stored.loc[span, list(BAR_COLUMNS)]
+    new = fetched.reindex(old.index)[list(BAR_COLUMNS)]
+    differs = ~_close(old, new, NOISE)
+    differs[:, BAR_COLUMNS.index("adj_close")] &= ~_close(old["adj_close"], new["adj_close"], SCALE_NOISE)
+    row, column = np.nonzero(differs)
+    return pd.DataFrame(
+        {
+            "ticker": ticker,
+            "date": old.index[row],
+            "column": np.array(BAR_COLUMNS, dtype=object)[column],
+            "old": old.to_numpy()[row, column],
+            "new": new.to_numpy()[row, column],
+            "seen_at": seen_at,
+        },
+        columns=list(REVISION_COLUMNS),
+    )
+
+
+def on_stored_scale(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DataFrame:
+    """Return `fetched` with adjusted closes on the scale of the stored ones, if one factor joins them.
+
+    The factor is read from the common dates and must explain nine in ten of them. Otherwise, or where raw closes have
+    another scale too (a split), the answer is returned as it is, and `revisions` will show the difference.
+    """
+    common = stored.index.intersection(fetched.index)
+    if len(common) == 0:
+        return fetched
+    old, new = stored.loc[common], fetched.loc[common]
+    factor = float((old["adj_close"] / new["adj_close"]).median())
+    explained = _close(old["adj_close"], new["adj_close"] * factor, SCALE_NOISE)
+    split = abs(float((old["close"] / new["close"]).median()) - 1) > NOISE
+    if split or abs(factor - 1) <= NOISE or explained.mean() < 0.9:
+        return fetched
+    return fetched.assign(adj_close=fetched["adj_close"] * factor)
+
+
+def _close(old: pd.DataFrame | pd.Series, new: pd.DataFrame | pd.Series, tolerance: float) -> np.ndarray:
+    """Return where the numbers agree within a relative tolerance; NaN agrees with nothing."""
+    a, b = old.to_numpy(), new.to_numpy()
+    return np.abs(a - b) <= tolerance * np.abs(a)

@@ -1,0 +1,262 @@
+"""Daily bars from Yahoo Finance through yfinance.
+
+yfinance by itself hides faults behind empty frames, never retries a rate limit, caches broken answers and shares a
+database between processes. Here every fault is raised and named, and an answer that is not whole is refused.
+Closes are Yahoo's: `close` adjusted for splits only, `adj_close` for dividends too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from volassets.errors import InputError, VolassetsError
+from volassets.market.bars import as_bars
+from volassets.market.calendar import calendar_for
+from volassets.market.sources import SourceError, check_window
+
+COLUMNS = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
+# Yahoo's last bar moves until the close has been confirmed.
+SETTLING = pd.Timedelta(minutes=30)
+# A vendor may be a few sessions late or lack a few prices; more is a cut answer.
+LATE_SESSIONS = 5
+EMPTY_SHARE = 0.01
+
+_log = logging.getLogger(__name__)
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+
+
+class _Passing(SourceError):
+    """A fault that another attempt may not meet."""
+
+
+class YahooSource:
+    """Source `yfinance`; see `volassets.market.sources.PriceSource`.
+
+    Parameters
+    ----------
+    first_date : date
+        First day asked for where `fetch` gets no start.
+    calendars : mapping, optional
+        The setting `calendars`.
+    attempts : int
+        Requests per fetch before giving up.
+    first_wait, longest_wait : float
+        Seconds between attempts: doubled each time with random jitter, up to the longest.
+    timeout : float
+        Seconds that one request may take.
+    """
+
+    name = "yfinance"
+
+    def __init__(
+        self,
+        first_date: date = date(1999, 1, 1),
+        calendars: Mapping[str, str] | None = None,
+        *,
+        attempts: int = 6,
+        first_wait: float = 2.0,
+        longest_wait: float = 60.0,
+        timeout: float = 20.0,
+    ) -> None:
+        self.first_date = first_date
+        self.calendars = calendars or {}
+        self.attempts = attempts
+        self.first_wait = first_wait
+        self.longest_wait = longest_wait
+        self.timeout = timeout
+
+    def known(self, ticker: str) -> None:
+        """Return None: only a fetch tells."""
+
+    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
+        """Return Yahoo's bars of finished sessions from `start` to `end`, both included.
+
+        Raises
+        ------
+        InputError
+            Unknown or delisted symbol, or a window without trading.
+        SourceError
+            Rate limit, network, or an answer that is empty, cut, malformed or laid out in a new way.
+        """
+        from volassets.settings import check_ticker_name
+
+        if _ISIN.fullmatch(check_ticker_name(ticker)):
+            raise InputError(f"{ticker} is an ISIN: give Yahoo's symbol, as its pages show it.")
+        start = start or self.first_date
+        check_window(start, end)
+        answer, meta = self._persistently(ticker, start, end)
+        bars = _finished(_as_daily(ticker, answer), meta)
+        bars = self._complete(ticker, bars)
+        if bars.empty:
+            raise self._no_prices(ticker, start, end, "")
+        self._refuse_cut(ticker, bars, meta, start, end)
+        return as_bars(bars.rename(columns=lambda name: name.lower().replace(" ", "_")))
+
+    def _persistently(self, ticker: str, start: date, end: date | None) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+        """Ask until an answer comes that no other attempt would better."""
+        from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt
+        from tenacity.wait import wait_exponential_jitter
+
+        retrying = Retrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait),
+            retry=retry_if_exception_type(_Passing),
+            before_sleep=before_sleep_log(_log, logging.WARNING),
+            reraise=True,
+        )
+        try:
+            return retrying(self._ask, ticker, start, end)
+        except _Passing as error:
+            raise SourceError(f"{error} Tried {self.attempts} times; try again later.") from error
+
+    def _ask(self, ticker: str, start: date, end: date | None) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+        """Send one request; every argument is explicit, because yfinance's defaults have changed before."""
+        import yfinance
+        from yfinance.data import YfData
+
+        # A path below the null device cannot be made, which switches the databases shared by all processes off.
+        yfinance.set_tz_cache_location(os.path.join(os.devnull, "none"))
+        # Broken answers are remembered too, and would be served to the next attempt.
+        YfData.cache_get.cache_clear()
+        hidden = yfinance.config.debug.hide_exceptions
+        yfinance.config.debug.hide_exceptions = False
+        try:
+            symbol = yfinance.Ticker(ticker)
+            answer = symbol.history(
+                start=start.isoformat(),
+                end=None if end is None else (end + timedelta(days=1)).isoformat(),
+                interval="1d",
+                prepost=False,
+                actions=True,
+                auto_adjust=False,
+                back_adjust=False,
+                repair=False,
+                keepna=True,
+                rounding=False,
+                timeout=self.timeout,
+            )
+            return answer, symbol.get_history_metadata()
+        except Exception as error:
+            raise self._translated(error, ticker, start, end) from error
+        finally:
+            yfinance.config.debug.hide_exceptions = hidden
+
+    def _translated(self, error: Exception, ticker: str, start: date, end: date | None) -> Exception:
+        """Return what `error` of yfinance means to the user; an unexpected one as it is."""
+        from yfinance import exceptions
+
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, exceptions.YFTzMissingError) or status == 404:
+            return InputError(
+                f"Yahoo does not know the symbol {ticker!r}: it is mistyped or delisted. Look it up on Yahoo Finance; "
+                "other exchanges have suffixes (SAP.DE), indices a ^ (^GSPC), currencies =X (EURUSD=X)."
+            )
+        if isinstance(error, exceptions.YFPricesMissingError):
+            return self._no_prices(ticker, start, end, error.yahoo_reason or "")
+        if isinstance(error, exceptions.YFRateLimitError) or status == 429:
+            return _Passing(f"Yahoo refuses {ticker}: too many requests (429).")
+        if isinstance(error, exceptions.YFDataException):
+            return _Passing(f"Yahoo cannot answer for {ticker}: {error}.")
+        if "JSONDecodeError" in {kind.__name__ for kind in type(error).__mro__}:
+            return _Passing(f"Yahoo's answer for {ticker} is malformed (no JSON).")
+        if isinstance(error, OSError):
+            return _Passing(f"Yahoo cannot be reached for {ticker}: {error}.")
+        if isinstance(error, (KeyError, IndexError, TypeError, AttributeError, ValueError)):
+            return _new_layout(ticker, f"{type(error).__name__} {error}")
+        return error
+
+    def _no_prices(self, ticker: str, start: date, end: date | None, reason: str) -> VolassetsError:
+        """Return the error for a known symbol without a price in the window."""
+        span = f"from {start} to {end or 'today'}"
+        calendar = calendar_for(ticker, self.calendars)
+        sessions = calendar.sessions(start, end or date.today() - timedelta(days=1))
+        if len(sessions) == 0:
+            return InputError(
+                f"{calendar.name} has no session for {ticker} {span}: holidays only. Ask for a longer window."
+            )
+        if "delisted" in reason:
+            return InputError(f"Yahoo has no prices of {ticker} {span}: {reason}. Check the symbol.")
+        if "doesn't exist" in reason:
+            return InputError(f"{ticker} was not traded {span}, says Yahoo: {reason}. Ask for other dates.")
+        return SourceError(
+            f"Yahoo answered for {ticker} without a single price {span}, although {calendar.name} had {len(sessions)} "
+            f"sessions{': ' + reason if reason else ''}. Try again later, or ask for other dates."
+        )
+
+    def _complete(self, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with all prices; refuse half-filled rows, or many empty ones on sessions."""
+        missing = bars[list(COLUMNS[:-1])].isna()
+        half = missing.any(axis=1) & ~missing.all(axis=1)
+        empty = bars.index[missing.all(axis=1)]
+        on_sessions = empty[empty.isin(calendar_for(ticker, self.calendars).days)]
+        if half.any() or len(on_sessions) > max(2, EMPTY_SHARE * len(bars)):
+            day = bars.index[half][0] if half.any() else on_sessions[0]
+            raise SourceError(
+                f"Yahoo's answer for {ticker} is partial: {int(half.sum()) + len(on_sessions)} rows lack prices, the "
+                "first on "
+                f"{day:%Y-%m-%d}. Nothing was taken from it; try again later."
+            )
+        return bars[~missing.all(axis=1)]
+
+    def _refuse_cut(
+        self, ticker: str, bars: pd.DataFrame, meta: Mapping[str, Any], start: date, end: date | None
+    ) -> None:
+        """Refuse an answer that begins well after, or ends well before, what Yahoo itself says it has."""
+        calendar = calendar_for(ticker, self.calendars)
+        begun, traded = _day(meta, "firstTradeDate"), _day(meta, "regularMarketTime")
+        if begun is not None:
+            late = len(calendar.sessions(max(pd.Timestamp(start), begun), bars.index[0])) - 1
+            if late > LATE_SESSIONS:
+                raise _cut(ticker, f"begins on {bars.index[0]:%Y-%m-%d}, {late} sessions late")
+        if traded is not None:
+            last = traded if end is None else min(traded, pd.Timestamp(end))
+            early = len(calendar.sessions(bars.index[-1], last)) - 1
+            if early > LATE_SESSIONS:
+                raise _cut(ticker, f"ends on {bars.index[-1]:%Y-%m-%d}, {early} sessions early")
+        dividends = bars["Dividends"].iloc[1:] if "Dividends" in bars else pd.Series(dtype="float64")
+        if dividends.gt(0).any() and bars["Adj Close"].equals(bars["Close"]):
+            raise _cut(ticker, "has dividends but no adjusted closes")
+
+
+def _as_daily(ticker: str, answer: pd.DataFrame) -> pd.DataFrame:
+    """Return the answer dated by local session; refuse unknown columns."""
+    absent = [name for name in COLUMNS if name not in answer.columns]
+    if answer.empty and absent:
+        return pd.DataFrame(columns=list(COLUMNS), index=pd.DatetimeIndex([], name="date"))
+    if absent or answer.columns.nlevels > 1 or not isinstance(answer.index, pd.DatetimeIndex):
+        raise _new_layout(ticker, f"no {', '.join(absent) or 'plain index'}; got {', '.join(map(str, answer.columns))}")
+    return answer.set_axis(answer.index.tz_localize(None).normalize().rename("date"))
+
+
+def _finished(bars: pd.DataFrame, meta: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the bars without that of a session still running: it would change until the close."""
+    if bars.empty:
+        return bars
+    now = pd.Timestamp.now(tz=meta.get("exchangeTimezoneName") or "UTC")
+    today = now.tz_localize(None).normalize()
+    period = (meta.get("currentTradingPeriod") or {}).get("regular") or {}
+    close = period.get("end")
+    over = isinstance(close, pd.Timestamp) and close.date() == now.date() and now >= close + SETTLING
+    return bars if over else bars[bars.index < today]
+
+
+def _day(meta: Mapping[str, Any], key: str) -> pd.Timestamp | None:
+    value = meta.get(key)
+    return value.tz_localize(None).normalize() if isinstance(value, pd.Timestamp) else None
+
+
+def _cut(ticker: str, how: str) -> SourceError:
+    return SourceError(f"Yahoo's answer for {ticker} is partial: it {how}. Nothing was taken from it; try again later.")
+
+
+def _new_layout(ticker: str, what: str) -> SourceError:
+    return SourceError(
+        f"Yahoo's answer for {ticker} has an unknown column layout ({what}). Update yfinance, or use --source csv."
+    )
