@@ -103,21 +103,14 @@ DATA_QUALITY = Table(
 
 def _features(settings: Settings) -> Table:
     # Imported here: the catalogue belongs to the features, and reading prices does not need it.
-    from volassets.features.catalogue import catalogue
+    from volassets.features.catalogue import catalogue, outcomes
 
-    columns = tuple(number(feature.name, feature.comment) for feature in catalogue(settings.lags))
-    own = (
-        number("proxy_variance", "Realised variance proxy p of the day, daily variance, decimal."),
-        number("return", "Total log return of the day, decimal."),
-        number("ratio", "c_m = sum return^2 / sum p over the days before the month of the date."),
-        DATA_HASH,
-    )
-    declared = {column.name for column in own}
-    columns = tuple(column for column in columns if column.name not in declared)
+    declared = (*catalogue(settings.lags), *outcomes())
+    columns = tuple(number(feature.name, feature.comment) for feature in declared)
     return Table(
         "realized_vol_features",
         "Feature table: a row uses bars up to and including the close of its date. NULL only in the warm-up.",
-        (TICKER, Column("date", "DATE", "Session at whose close the row is known."), *columns, *own),
+        (TICKER, Column("date", "DATE", "Session at whose close the row is known."), *columns, DATA_HASH),
         key=("ticker", "date"),
     )
 
@@ -131,7 +124,7 @@ LAG_ANALYSIS = Table(
         Column("lag", "INTEGER", "Lag in sessions."),
         number("pacf", "Partial autocorrelation at the lag."),
         number("bound", "95 % bound: beyond it the lag is significant."),
-        Column("stable_blocks", "INTEGER", "Of 4 blocks in time, in how many the lag is significant.", True),
+        Column("stable_blocks", "INTEGER", "Of 4 blocks in time, in how many the adaptive lasso keeps the lag.", True),
         Column("selected", "BOOLEAN", "Whether the analysis keeps the lag."),
         Column("configured", "BOOLEAN", "Whether the lag is in the settings' list.", True),
         number("lasso", "Coefficient of the adaptive lasso chosen by BIC; 0 when dropped."),
