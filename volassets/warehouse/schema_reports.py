@@ -35,9 +35,9 @@ LEADERBOARD = Table(
         number("coverage_90", "Share of realised volatilities inside the forecast interval."),
         number("mz_p", "p-value of Mincer-Zarnowitz intercept 0 and slope 1 together."),
         number("mse", "Mean squared error of the daily variance."),
-        number("qlike_squared_return", "Mean of ln f + r^2/f, so that a lead is not an artefact of the proxy."),
-        number("dm_squared_return", "Diebold-Mariano statistic on that loss against gjr; negative is better."),
-        number("dm_p_squared_return", "Two-sided p-value of it."),
+        number("qlike_on_squared_returns", "Mean of ln f + r^2/f, so that a lead is not an artefact of the proxy."),
+        number("dm_vs_gjr_on_squared_returns", "Diebold-Mariano statistic on that loss against gjr; negative is better."),
+        number("dm_p_on_squared_returns", "Two-sided p-value of it."),
         Column("n_available", "INTEGER", "Realised forecasts that the model has.", True),
         Column("n_common", "INTEGER", "Origins that all complete models have.", True),
         Column("complete", "BOOLEAN", "Whether the model is scored on the common origins.", True),
@@ -58,8 +58,10 @@ SCORES = Table(
         _TARGET,
         SEEN_N,
         _SCORES[0],
+        number("qlike_on_squared_returns", "Mean of ln f + r^2/f."),
         number("mse", "Mean squared error of the daily variance."),
         *_SCORES[1:],
+        number("coverage", "Share of realised volatilities inside the forecast interval."),
     ),
     key=(*_MODEL_KEY, "slice_kind", "slice", "target"),
 )
@@ -136,7 +138,7 @@ BACKTEST_PATHS = Table(
         number("weight", "Weight in the asset, from the close before."),
         number("trade", "Change of the weight that was paid for."),
         number("gross_return", "Return of the session before costs, decimal."),
-        number("strategy_return", "Return of the session after costs, decimal."),
+        number("net_return", "Return of the session after costs, decimal."),
         number("equity", "Net equity, starting at 1."),
     ),
     key=("ticker", "strategy", "smoothing", "date"),
@@ -162,8 +164,13 @@ VALUE_AT_RISK = Table(
 VERDICTS = Table(
     "verdicts",
     "What the tests say in a sentence, computed from them.",
-    (TICKER, HORIZON, Column("text", "VARCHAR", "The sentence.")),
-    key=("ticker", "horizon", "text"),
+    (
+        TICKER,
+        Column("topic", "VARCHAR", "Table that the sentence is about."),
+        HORIZON,
+        Column("text", "VARCHAR", "The sentence."),
+    ),
+    key=("ticker", "topic", "horizon"),
 )
 
 AUDIT_RESULTS = Table(
@@ -198,6 +205,7 @@ PANEL_LEADERBOARD = Table(
         *_SCORES[1:4],
         number("coverage_90", "Mean over tickers of the share inside the forecast interval."),
         Column("in_confidence_set", "INTEGER", "Tickers whose 90 % model confidence set holds the model.", True),
+        DATA_HASH,
     ),
     key=("model", "horizon"),
     cell=(),
@@ -221,14 +229,16 @@ PANEL_COMPARISONS = Table(
     ),
     key=("model", "horizon", "against"),
     cell=(),
+    may_be_empty=True,
 )
 
 PANEL_VERDICTS = Table(
     "panel_verdicts",
     "What the tests say over all tickers, in a sentence.",
-    (HORIZON, Column("text", "VARCHAR", "The sentence.")),
-    key=("horizon", "text"),
+    (Column("position", "INTEGER", "Order of the sentences."), Column("text", "VARCHAR", "The sentence.")),
+    key=("position",),
     cell=(),
+    may_be_empty=True,
 )
 
 REPORT_TABLES = (

@@ -1,0 +1,5 @@
+"""`python -m volassets`."""
+
+from volassets.cli import main
+
+main()

@@ -1,0 +1,276 @@
+"""The command line: `volassets run | tickers | query | report | audit | status | ...`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from volassets.errors import InputError, VolassetsError
+
+DONE, SOME_FAILED, WRONG_INPUT = 0, 1, 2
+
+
+class Group(click.Group):
+    """Shows commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="volassets")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Walk-forward volatility forecasting: every number in one DuckDB file.
+
+    Everything lives below $VOLASSETS_HOME (default ./data): volassets.toml holds the settings,
+    volassets.duckdb the results.
+
+    \b
+    Examples:
+      volassets run --from 2016-01 --to 2018-12
+      volassets query "select model, qlike from leaderboard where ticker='^GSPC' and horizon=1 order by qlike"
+      volassets status
+    """
+    context.obj = debug
+
+
+def handled(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn errors into one message and the exit code; a traceback with --debug only."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        debug = bool(click.get_current_context().find_root().obj)
+        try:
+            code = function(*args, **kwargs) or DONE
+        except KeyboardInterrupt:
+            click.echo("interrupted: what was committed is kept; the same command goes on from there.", err=True)
+            code = 130
+        except VolassetsError as error:
+            if debug:
+                raise
+            click.echo(f"error: {error}", err=True)
+            code = WRONG_INPUT if isinstance(error, InputError) else SOME_FAILED
+        except BrokenPipeError:
+            # The reader went away, as `head` does; nothing is wrong.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = DONE
+        sys.exit(code)
+
+    return wrapper
+
+
+@cli.command()
+@click.option("--ticker", "-t", "tickers", multiple=True, help="Ticker to run; repeat for several. Default: the list.")
+@click.option("--from", "first", metavar="YYYY-MM", help="First refit month. Default: the first possible.")
+@click.option("--to", "last", metavar="YYYY-MM", help="Last refit month. Default: the last possible.")
+@click.option("--source", type=click.Choice(["bundled", "csv", "yfinance"]), help="Where bars come from.")
+@click.option("--csv-dir", type=click.Path(), help="Directory with TICKER.csv files, for --source csv.")
+@click.option("--models", help="Models to fit, separated by commas. Default: the settings' list.")
+@click.option("--jobs", type=int, help="Worker processes. Default: every core.")
+@click.option("--force", is_flag=True, help="Compute everything again, also what is up to date.")
+@handled
+def run(
+    tickers: tuple[str, ...],
+    first: str | None,
+    last: str | None,
+    source: str | None,
+    csv_dir: str | None,
+    models: str | None,
+    jobs: int | None,
+    force: bool,
+) -> int:
+    """Fit and forecast what is missing or stale, and compare the models.
+
+    Months are committed as they finish. Interrupted or killed, the same command goes on with what
+    is missing; with nothing missing it does nothing and says so.
+
+    \b
+    Examples:
+      volassets run --from 2016-01 --to 2018-12
+      volassets run --ticker AAPL --source yfinance
+      volassets run --source csv --csv-dir prices --ticker ACME --models gjr,log_har,lstm
+    """
+    from volassets.commands.run import run_command
+
+    overrides = {
+        "source": source,
+        "csv_dir": csv_dir and str(Path(csv_dir).expanduser().resolve()),
+        "models": models and [name.strip() for name in models.split(",")],
+        "jobs": jobs,
+    }
+    return run_command(tickers, first, last, {k: v for k, v in overrides.items() if v is not None}, force)
+
+
+@cli.command()
+@click.argument("sql")
+@click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@handled
+def query(sql: str, style: str) -> None:
+    """Run one reading SQL statement on the results; also while a run writes.
+
+    \b
+    Examples:
+      volassets query "select model, qlike from leaderboard where ticker='^GSPC' and horizon=1 order by qlike"
+      volassets query "select * from latest_forecasts" --format csv
+      volassets query "show tables"
+    """
+    from volassets.reporting.console import print_frame
+    from volassets.settings import load_settings
+    from volassets.warehouse.store import open_warehouse
+
+    print_frame(open_warehouse(load_settings()).query(sql), style)
+
+
+@cli.group(cls=Group)
+def tickers() -> None:
+    """Show or change the list of tickers in volassets.toml.
+
+    \b
+    Examples:
+      volassets tickers list
+      volassets tickers add AAPL MSFT
+      volassets tickers remove MSFT
+    """
+
+
+@tickers.command("list")
+@handled
+def list_tickers() -> None:
+    """Print the tickers, one a line."""
+    from volassets.settings import load_settings
+
+    for ticker in load_settings().tickers:
+        click.echo(ticker)
+
+
+@tickers.command("add")
+@click.argument("names", nargs=-1, required=True)
+@handled
+def add_tickers(names: tuple[str, ...]) -> None:
+    """Add tickers to the end of the list.
+
+    \b
+    Example:
+      volassets tickers add AAPL MSFT
+    """
+    from volassets.settings_file import add
+
+    added = add(names)
+    click.echo(f"added {', '.join(added)}" if added else "nothing to add: all are in the list")
+
+
+@tickers.command("remove")
+@click.argument("name")
+@handled
+def remove_ticker(name: str) -> None:
+    """Take a ticker out of the list; its rows stay in the database.
+
+    \b
+    Example:
+      volassets tickers remove MSFT
+    """
+    from volassets.settings_file import remove
+
+    remove(name)
+    click.echo(f"removed {name} from the list; its results stay in the database")
+
+
+@cli.command()
+@handled
+def status() -> int:
+    """Show what is stored, what is missing or stale, and whether Dagster's record agrees.
+
+    \b
+    Example:
+      volassets status
+    """
+    from volassets.commands.status import status_command
+
+    return status_command()
+
+
+@cli.command()
+@click.option("--ticker", "-t", help="Report of one ticker. Default: every ticker and the panel.")
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write. Default: reports/ below the home.")
+@handled
+def report(ticker: str | None, out: str | None) -> None:
+    """Write self-contained HTML reports from what is stored.
+
+    \b
+    Examples:
+      volassets report
+      volassets report --ticker ^GSPC --out gspc.html
+    """
+    from volassets.commands.report import report_command
+
+    for path in report_command(ticker, out):
+        click.echo(path)
+
+
+@cli.command()
+@click.option(
+    "--ticker", "-t", "tickers", multiple=True, help="Ticker to audit; repeat for several. Default: the list."
+)
+@handled
+def audit(tickers: tuple[str, ...]) -> int:
+    """Replace the future by noise and by constants, and show that nothing before it changes.
+
+    \b
+    Examples:
+      volassets audit
+      volassets audit --ticker ^GSPC
+    """
+    from volassets.commands.audit import audit_command
+
+    return audit_command(tickers)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@handled
+def backup(file: str) -> None:
+    """Write a consistent copy of the database, also while a run writes.
+
+    \b
+    Example:
+      volassets backup volassets-2026-11.duckdb
+    """
+    from volassets.settings import load_settings
+    from volassets.warehouse.store import open_warehouse
+
+    open_warehouse(load_settings()).backup(Path(file))
+    click.echo(f"wrote {file}")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True))
+@handled
+def restore(file: str) -> None:
+    """Put a backup in the place of the database; anything that is not one of ours is refused.
+
+    \b
+    Example:
+      volassets restore volassets-2026-11.duckdb
+    """
+    from volassets.settings import load_settings
+    from volassets.warehouse.store import open_warehouse
+
+    open_warehouse(load_settings()).restore(Path(file))
+    click.echo(f"restored {file}")
+
+
+def main() -> None:
+    """Entry point."""
+    cli(prog_name="volassets")
+
+
+if __name__ == "__main__":
+    main()

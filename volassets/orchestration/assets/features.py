@@ -1,0 +1,59 @@
+"""The feature table: `realized_vol_features`, one partition per ticker."""
+
+import dagster as dg
+
+from volassets.errors import VolassetsError
+from volassets.orchestration import metadata
+from volassets.orchestration.fingerprints import CODE_VERSIONS
+from volassets.orchestration.graph import (
+    ONE_RUN,
+    OWNER,
+    code_version,
+    fail_with,
+    run_of,
+    ticker_partitions,
+    tickers_of,
+)
+from volassets.orchestration.ticker_stages import build_feature_table
+from volassets.settings import Settings
+
+
+def build(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return the feature asset."""
+
+    @dg.asset(
+        partitions_def=ticker_partitions(settings),
+        backfill_policy=ONE_RUN,
+        deps=["raw_prices"],
+        group_name="features",
+        owners=[OWNER],
+        kinds={"duckdb", "pandas"},
+        required_resource_keys={"settings"},
+        code_version=code_version(settings, CODE_VERSIONS["features"]),
+        metadata=metadata.definition("realized_vol_features", settings),
+    )
+    def realized_vol_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Variance proxies, indicators and network inputs per session.
+
+        Grain: one row per ticker and session; the row of a date uses bars up to and including its
+        close. NULL only in the warm-up. Each column's formula, unit and source is in its comment.
+        """
+        run, failures = run_of(context), []
+        for ticker in tickers_of(context):
+            try:
+                features = build_feature_table(run, ticker)
+            except VolassetsError as error:
+                context.log.error(str(error))
+                failures.append(error)
+                continue
+            numbers = {
+                "rows": len(features),
+                "columns": features.shape[1],
+                "proxy_ratio": float(features["ratio"].iloc[-1]),
+            }
+            context.add_asset_metadata(numbers, partition_key=ticker)
+        if failures:
+            raise fail_with(VolassetsError("\n".join(map(str, failures))))
+        return dg.MaterializeResult()
+
+    return [realized_vol_features]

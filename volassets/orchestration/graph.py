@@ -1,0 +1,104 @@
+"""What every asset shares: partitions, the run behind a context, its cells, code versions."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from volassets.orchestration.fingerprints import digest
+from volassets.orchestration.inputs import Run
+from volassets.orchestration.stages import Outcome
+from volassets.partitions import Cells, cells_of_keys, grid_key
+from volassets.settings import Settings
+
+# Both are used as documented and are marked beta by name on every call.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*(backfill_policy|MultiToSingleDimension).*")
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+FORCE_TAG = "volassets/force"
+OWNER = "team:volassets"
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def ticker_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
+    """One partition per ticker of the settings' list."""
+    return dg.StaticPartitionsDefinition(list(settings.tickers))
+
+
+def grid_partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
+    """Refit month x ticker; the running month exists."""
+    months = dg.MonthlyPartitionsDefinition(f"{settings.start_month}-01", end_offset=1)
+    return dg.MultiPartitionsDefinition({"refit_month": months, "ticker": ticker_partitions(settings)})
+
+
+def by_ticker() -> dg.MultiToSingleDimensionPartitionMapping:
+    """Every month of a ticker depends on, or feeds, the ticker's own partition."""
+    return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name="ticker")
+
+
+def run_of(context: dg.AssetExecutionContext) -> Run:
+    """Return the run behind an asset's context."""
+    force = context.run.tags.get(FORCE_TAG) == "true"
+    return Run(context.resources.settings, force=force, log=context.log.info)
+
+
+def tickers_of(context: dg.AssetExecutionContext) -> list[str]:
+    """Return the tickers of a run over ticker partitions."""
+    return list(context.partition_keys)
+
+
+def cells_of(context: dg.AssetExecutionContext) -> Cells:
+    """Return the exact cells of a run over the grid, whatever shape it was asked in.
+
+    Raises
+    ------
+    Failure
+        If the run's tags contradict its keys, as those of a job backfill do: Dagster would compute
+        one cell and report a whole range as done.
+    """
+    tags = context.run.tags
+    if RANGE_START_TAG in tags and PARTITION_TAG in tags:
+        raise dg.Failure(
+            f"this run is tagged with the range {tags[RANGE_START_TAG]} ... {tags.get(RANGE_END_TAG)} and with the single "
+            f"partition {tags[PARTITION_TAG]}: a backfill of a job would compute that one cell and report them all. "
+            "Nothing was computed. Start the backfill from the asset page, or with `volassets run`.",
+            allow_retries=False,
+        )
+    return cells_of_keys(context.partition_keys)
+
+
+def code_version(settings: Settings, *parts: Any) -> str:
+    """Return an asset's code version: it changes with the settings and code that its rows depend on."""
+    return digest(settings.horizons, settings.lags, settings.proxy, *parts)
+
+
+def grid_result(
+    context: dg.AssetExecutionContext,
+    outcomes: Mapping[str, Outcome],
+    per_cell: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dg.MaterializeResult:
+    """Return the result of a grid asset: what was computed, what was right already, numbers per cell."""
+    for key, metadata in (per_cell or {}).items():
+        if key in set(context.partition_keys):
+            context.add_asset_metadata(dict(metadata), partition_key=key)
+    computed = sum(len(outcome.computed) for outcome in outcomes.values())
+    unchanged = sum(len(outcome.unchanged) for outcome in outcomes.values())
+    context.log.info(f"{computed} computed, {unchanged} unchanged: their inputs have not changed")
+    return dg.MaterializeResult(metadata={"computed": computed, "unchanged": unchanged})
+
+
+def fail_with(error: Exception) -> dg.Failure:
+    """Return the failure that shows an error's text without a traceback and is not retried."""
+    return dg.Failure(str(error), allow_retries=False, metadata={"kind": type(error).__name__})
+
+
+def numbers_per_cell(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Return grid key -> {column: number} for the UI to plot over time; NULL is left out."""
+    cells: dict[str, dict[str, float]] = {}
+    for row in rows:
+        key = grid_key(row["ticker"], row["refit_month"])
+        cells.setdefault(key, {}).update({c: float(row[c]) for c in columns if row[c] is not None and row[c] == row[c]})
+    return cells

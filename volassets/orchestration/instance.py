@@ -1,0 +1,56 @@
+"""Dagster's own home, below the project's home: run history, schedules, logs."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from volassets.errors import InputError
+
+INSTANCE_YAML = """\
+# Dagster's instance: `volassets run`, `make ui` and the daemon share it.
+telemetry:
+  enabled: false
+
+# A run fits its months in parallel by itself; more runs at once only share the same cores.
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+
+# The daemon starts a failed run once more; an asset's own failures say that they need a person.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+
+run_monitoring:
+  enabled: true
+"""
+
+
+def prepare_instance(home: Path) -> Path:
+    """Create Dagster's home below `home` where it is missing, and return it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    folder = home / "dagster"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "dagster.yaml"
+        if not file.exists():
+            file.write_text(INSTANCE_YAML, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): set VOLASSETS_HOME to a directory that you may write to."
+        ) from None
+    return folder
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """Return the instance kept below `home`; `$DAGSTER_HOME` wins where it is set."""
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(prepare_instance(home))
+    return dg.DagsterInstance.get()

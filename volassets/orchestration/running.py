@@ -1,0 +1,217 @@
+"""`volassets run`: plan what is missing or stale, and materialize it through Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.market.sources import PriceSource
+from volassets.market.validation import check_bars, require_valid
+from volassets.orchestration.build import build_assets, build_resources
+from volassets.orchestration.fetching import FetchedOnce, needs_fetch
+from volassets.orchestration.graph import FORCE_TAG, RANGE_END_TAG, RANGE_START_TAG
+from volassets.orchestration.inputs import Run, TickerInputs
+from volassets.orchestration.instance import open_instance
+from volassets.orchestration.plan import StaleCell, stale_cells, summary
+from volassets.orchestration.progress import Listener, Step, listening
+from volassets.orchestration.recorded import unrecorded_cells
+from volassets.orchestration.ticker_stages import comparison_is_stale, panel_is_stale
+from volassets.partitions import grid_key
+from volassets.settings import Settings
+from volassets.timing import contiguous, months_between, refit_month
+
+TICKER_ASSETS = ("raw_prices", "realized_vol_features")
+# Dagster's own event log belongs to the UI; the terminal has the progress.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Request:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    tickers : sequence of str
+    first, last : Timestamp or None
+        Refit months; None takes the first and last possible one.
+    force : bool
+    """
+
+    tickers: Sequence[str]
+    first: pd.Timestamp | None = None
+    last: pd.Timestamp | None = None
+    force: bool = False
+
+
+@dataclass
+class Result:
+    """What a run did: lines that say what was refreshed and why, and the cells that failed."""
+
+    refreshed: list[str] = field(default_factory=list)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+class GraphRunner:
+    """Runs the graph of one home in this process, as runs that the UI shows.
+
+    Parameters
+    ----------
+    settings : Settings
+        With the tickers already in their list.
+    source : PriceSource
+    say : callable
+        Told one line at a time what is about to be done.
+    """
+
+    def __init__(self, settings: Settings, source: PriceSource, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._source = FetchedOnce(source)
+        self._say = say
+        self._assets = build_assets(settings)
+        self._names = [key.path[-1] for asset in self._assets for key in asset.keys]
+
+    def prepare(self, request: Request) -> dict[str, list[pd.Timestamp]]:
+        """Return the refit months of every ticker asked for; nothing is written.
+
+        Raises
+        ------
+        InputError
+            If a ticker is unknown, its bars break a rule or a month is not possible.
+        """
+        run = Run(self._settings, force=request.force, log=self._say)
+        return {ticker: self._months(run, ticker, request) for ticker in request.tickers}
+
+    def run(self, request: Request, listener: Listener) -> Result:
+        """Materialize what is missing or stale, or everything with `force`; steps go to `listener`.
+
+        Raises
+        ------
+        InputError
+            As `prepare`, before anything is written.
+        """
+        months = self.prepare(request)
+        self._instance = open_instance(self._settings.home)
+        run = Run(self._settings, force=request.force, log=self._say)
+        result = Result()
+        with listening(listener), listening(lambda step: self._note_failure(result, step)):
+            for ticker in request.tickers:
+                if self._refresh_ticker(run, ticker, result):
+                    self._refresh_months(run, ticker, months[ticker], result)
+                    self._compare(run, ticker, result)
+            self._panel(run, result)
+        return result
+
+    def _months(self, run: Run, ticker: str, request: Request) -> list[pd.Timestamp]:
+        bars = run.bars(ticker)
+        if needs_fetch(self._source, ticker, bars, run.calendar(ticker)):
+            fetched = self._source.fetch(ticker)
+            require_valid(ticker, check_bars(ticker, fetched, run.calendar(ticker)))
+            bars = fetched if fetched.index[-1] >= (bars.index[-1] if len(bars) else fetched.index[0]) else bars
+        inputs = TickerInputs(run, ticker, bars)
+        earliest = refit_month(self._settings.start_month)
+        if request.first is not None and request.first < earliest:
+            raise InputError(
+                f"{request.first:%Y-%m} lies before start_month = {earliest:%Y-%m}, the first partition: "
+                "choose a later month, or lower start_month in the settings."
+            )
+        first = request.first or max(earliest, inputs.first_month or earliest)
+        last = request.last or inputs.last_month
+        if first > last:
+            raise InputError(f"the months {first:%Y-%m} .. {last:%Y-%m} are in the wrong order: swap --from and --to.")
+        months = months_between(first, last)
+        inputs.require_months(months)
+        return months
+
+    def _refresh_ticker(self, run: Run, ticker: str, result: Result) -> bool:
+        """Bring bars and features up to date; return whether the chain may go on."""
+        stored = run.bars(ticker)
+        inputs = TickerInputs(run, ticker, stored) if len(stored) else None
+        fetch = needs_fetch(self._source, ticker, stored, run.calendar(ticker))
+        current = inputs is not None and inputs.stored_features_hash == inputs.fingerprints.features()
+        if fetch or not current or run.force:
+            reason = fetch or ("forced" if run.force else "features: bars, settings or code changed")
+            self._announce(result, f"{ticker} prices and features: {reason}")
+            selected = TICKER_ASSETS if fetch or run.force else TICKER_ASSETS[1:]
+            return self._materialize(selected, ticker, ticker, run.force, result)
+        return True
+
+    def _refresh_months(self, run: Run, ticker: str, months: list[pd.Timestamp], result: Result) -> None:
+        cells = stale_cells(run, run.inputs(ticker), months)
+        cells += unrecorded_cells(self._instance, self._names, ticker, months, cells)
+        for line in summary(cells):
+            self._announce(result, line)
+        for first, last in contiguous(cell.month for cell in cells):
+            self._materialize_range(ticker, first, last, cells, run.force, result)
+
+    def _materialize_range(
+        self,
+        ticker: str,
+        first: pd.Timestamp,
+        last: pd.Timestamp,
+        cells: list[StaleCell],
+        force: bool,
+        result: Result,
+    ) -> None:
+        wanted = {cell.asset for cell in cells if first <= cell.month <= last}
+        selection = [name for name in self._names if name in wanted]
+        before = set(result.failures)
+        done = self._materialize(selection, grid_key(ticker, first), grid_key(ticker, last), force, result)
+        failed = {pd.Timestamp(f"{key[1]}-01") for key in set(result.failures) - before if key[0] == ticker}
+        if done or not failed:
+            return
+        # A failed month stops its stage in Dagster; the stages after it still owe the other months.
+        for start, end in contiguous(set(months_between(first, last)) - failed):
+            self._materialize(selection, grid_key(ticker, start), grid_key(ticker, end), False, result)
+
+    def _compare(self, run: Run, ticker: str, result: Result) -> None:
+        reason = comparison_is_stale(run, ticker)
+        if reason:
+            self._announce(result, f"{ticker} comparison: {reason}")
+            self._materialize(["comparison_reports"], ticker, ticker, run.force, result)
+
+    def _panel(self, run: Run, result: Result) -> None:
+        if panel_is_stale(run):
+            self._announce(result, "panel over all tickers: a comparison changed")
+            self._materialize(["panel_report"], None, None, run.force, result)
+
+    def _materialize(
+        self, selection: Sequence[str], first: str | None, last: str | None, force: bool, result: Result
+    ) -> bool:
+        tags = {FORCE_TAG: "true"} if force else {}
+        if first is not None and last is not None:
+            tags |= {RANGE_START_TAG: first, RANGE_END_TAG: last}
+        outcome = dg.materialize(
+            self._assets,
+            selection=list(selection),
+            instance=self._instance,
+            resources=build_resources(self._settings, self._source),
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        if not outcome.success:
+            for event in outcome.all_events:
+                if event.is_step_failure:
+                    self._note_step_failure(result, first or "panel", event)
+        return outcome.success
+
+    def _note_step_failure(self, result: Result, where: str, event: dg.DagsterEvent) -> None:
+        failure = event.step_failure_data
+        text = failure.user_failure_data.description if failure.user_failure_data else None
+        if text is None and failure.error is not None:
+            text = (failure.error.cause or failure.error).message.strip()
+        if not any(key[0] == where.rpartition("|")[2] for key in result.failures):
+            result.failures[(where.rpartition("|")[2], event.step_key or "")] = text or "failed"
+
+    def _note_failure(self, result: Result, step: Step) -> None:
+        if step.error:
+            month = "" if step.month is None else f"{step.month:%Y-%m}"
+            result.failures[(step.ticker, month)] = f"{step.stage}: {step.error}"
+
+    def _announce(self, result: Result, line: str) -> None:
+        result.refreshed.append(line)
+        self._say(line)

@@ -1,0 +1,118 @@
+"""Tables and progress on a terminal; plain lines in a pipe."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+# A pipe gets a line when a stage starts and ends, and in between at most this often.
+PLAIN_SECONDS = 5.0
+
+
+def print_frame(frame: pd.DataFrame, style: str = "table", title: str = "") -> None:
+    """Print `frame` as a table, as CSV or as JSON records."""
+    if style == "csv":
+        click.echo(frame.to_csv(index=False), nl=False)
+        return
+    if style == "json":
+        click.echo(frame.to_json(orient="records", date_format="iso"))
+        return
+    wide = not sys.stdout.isatty()
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name in frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+        table.add_column(str(name), justify="right" if numeric else "left", no_wrap=wide, overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_text(value) for value in row))
+    # In a pipe nothing is cut: whoever reads it wants the values, not the terminal's width.
+    Console(width=max(200, 24 * len(frame.columns)) if wide else None, highlight=False, no_color=wide).print(
+        table, soft_wrap=False
+    )
+    click.echo(f"{len(frame)} {'row' if len(frame) == 1 else 'rows'}")
+
+
+def _text(value: Any) -> str:
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e-3 and value else f"{value:.4f}"
+    return str(value)
+
+
+class RunProgress:
+    """A bar per stage on a terminal; a line per stage in a pipe.
+
+    Call it with `volassets.orchestration.progress.Step` objects.
+    """
+
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+        self._console = Console(highlight=False, no_color=not self._live)
+        self._bars = Progress(
+            TextColumn("{task.fields[stage]:<24}"),
+            TextColumn("{task.fields[ticker]:<10}"),
+            TextColumn("{task.fields[month]:<8}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._said: dict[tuple[str, str], float] = {}
+        self._start = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """Print one line above the bars."""
+        if self._live:
+            self._console.print(line, markup=False)
+        else:
+            click.echo(line)
+
+    def __call__(self, step: Any) -> None:
+        """Show one finished cell."""
+        month = "" if step.month is None else f"{step.month:%Y-%m}"
+        if step.error:
+            self.say(f"FAILED {step.stage} {step.ticker} {month}: {step.error}")
+        key = (step.stage, step.ticker)
+        if self._live:
+            if key not in self._tasks or self._bars.tasks[self._tasks[key]].finished:
+                fields = {"stage": step.stage, "ticker": step.ticker, "month": month}
+                self._tasks[key] = self._bars.add_task("", total=step.total, **fields)
+            self._bars.update(self._tasks[key], completed=step.done, total=step.total, month=month)
+            return
+        now = time.monotonic()
+        if step.done == step.total or now - self._said.get(key, 0.0) >= PLAIN_SECONDS:
+            self._said[key] = now
+            click.echo(f"{now - self._start:7.1f} s  {step.stage} {step.ticker} {month} {step.done}/{step.total}")
