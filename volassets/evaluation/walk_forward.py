@@ -65,8 +65,8 @@ def forecast_month(
                     "horizon": horizon,
                     "variance": variance,
                     "volatility": np.sqrt(TRADING_DAYS * variance),
-                    "lower": bounds.loc[rows, "lower"].to_numpy(np.float64),
-                    "upper": bounds.loc[rows, "upper"].to_numpy(np.float64),
+                    "lower": np.sqrt(TRADING_DAYS * bounds.loc[rows, "lower"].to_numpy(np.float64)),
+                    "upper": np.sqrt(TRADING_DAYS * bounds.loc[rows, "upper"].to_numpy(np.float64)),
                 }
             )
         )
