@@ -1,6 +1,6 @@
 """The leakage audit: change the future and see whether the past notices.
 
-All bars after a date t are replaced, the pipeline is run again, and everything it dates at or
+All bars after a date t are replaced or dropped, the pipeline is run again, and everything it dates at or
 before t must come out bit for bit the same. Two controls show that the audit can see at all:
 forecasts after t must change, and exactly the h labels that reach beyond t must change.
 """
@@ -21,7 +21,7 @@ row is known, and where its rows belong to refit months the column ``month``. Th
 has the columns known_at (the origin), horizon and label; the stage ``forecasts`` is the control."""
 
 LABELS, FORECASTS = "labels", "forecasts"
-REPLACEMENTS = ("noise", "constant")
+REPLACEMENTS = ("noise", "constant", "dropped")
 UNCHANGED = "unchanged up to the cut"
 CONTROL = "changed after the cut"
 EXACTLY_H = "exactly h labels changed"
@@ -107,7 +107,7 @@ def audit(
         Run once on `bars` and once per cut date and replacement.
     cut_dates : iterable of Timestamp
         Dates t with a bar, and more bars after them than the longest horizon.
-    replacements : sequence of {"noise", "constant"}
+    replacements : sequence of {"noise", "constant", "dropped"}
         What the bars after t become (`replace_future`).
     base : mapping, optional
         The pipeline's result on `bars`, where it is there already.
@@ -128,6 +128,8 @@ def audit(
             changed = pipeline(replace_future(bars, cut, replacement))
             for stage in dict.fromkeys([*base, *changed]):
                 found = _compare_stage(stage, base.get(stage), changed.get(stage), cut)
+                if replacement == "dropped":
+                    found = [row for row in found if row["rule"] != CONTROL]
                 rows += [{"cut_date": cut, "replacement": replacement, "stage": stage, **row} for row in found]
             if FORECASTS not in base:
                 detail = "the pipeline has no forecasts, so nothing shows that the audit can see"
@@ -143,10 +145,11 @@ def replace_future(bars: pd.DataFrame, cut: pd.Timestamp, replacement: str) -> p
     bars : DataFrame
     cut : Timestamp
         Last date whose bar stays.
-    replacement : {"noise", "constant"}
+    replacement : {"noise", "constant", "dropped"}
         ``noise``: a random walk from the last close with three per cent a day, a range, gaps and
         volume, drawn from a seed that is the date. ``constant``: the last close for every price
-        and the last volume.
+        and the last volume. ``dropped``: no bar after `cut`, which shows what depends on the length
+        of the history alone.
 
     Raises
     ------
@@ -160,6 +163,8 @@ def replace_future(bars: pd.DataFrame, cut: pd.Timestamp, replacement: str) -> p
             f"cut date {cut:%Y-%m-%d} must have a bar and bars after it; the bars run from {index[0]:%Y-%m-%d} to "
             f"{index[-1]:%Y-%m-%d}: choose a trading day between them."
         )
+    if replacement == "dropped":
+        return bars.iloc[:n]
     last = bars.iloc[n - 1]
     later = len(index) - n
     if replacement == "constant":

@@ -65,7 +65,7 @@ def with_losses(scored: pd.DataFrame) -> pd.DataFrame:
 
     The last is NaN where `squared_return` is not given.
     """
-    rows = scored[scored["realized_variance"].notna() & scored["variance"].notna()].copy()
+    rows = scored[scored["realized_variance"].notna() & scored["variance"].notna()].reset_index(drop=True)
     y, f = rows["realized_variance"].to_numpy(), rows["variance"].to_numpy()
     rows["qlike"] = qlike(y, f)
     rows["squared_error"] = squared_error(y, f)

@@ -11,7 +11,6 @@ from volassets.features.targets import proxy_ratio
 from volassets.models.protocol import Fit, Window
 from volassets.timing import training_length
 
-NOT_FEATURES = ("proxy_variance", "return", "ratio")
 CALIBRATION_ORIGINS = 500
 
 
@@ -33,11 +32,10 @@ def training_rows(features: pd.DataFrame, month: pd.Timestamp) -> pd.DataFrame:
 
 
 def month_selection(month: pd.Timestamp, features: pd.DataFrame, threshold: float, scaling: str) -> pd.DataFrame:
-    """Return `select_features` on the catalogue's columns of the rows before the cut-off of `month`."""
+    """Return `select_features` on the rows before the cut-off of `month`."""
     from volassets.features.selection import select_features
 
-    training = training_rows(features, month).drop(columns=list(NOT_FEATURES))
-    return select_features(training, threshold=threshold, scaling=scaling)
+    return select_features(training_rows(features, month), threshold=threshold, scaling=scaling)
 
 
 def make_window(
