@@ -1,0 +1,52 @@
+# On a bare machine with Python >= 3.10: `make run` and `make test` install what they need into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export VOLASSETS_HOME ?= $(CURDIR)/data
+
+.PHONY: run test ui bench lint format stress clean
+
+run: $(VENV)/.installed
+	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12
+
+test: $(VENV)/.installed-dev
+	env -u VOLASSETS_HOME $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+stress: $(VENV)/.installed-dev
+	env -u VOLASSETS_HOME STRESS=full $(BIN)/python -m pytest -m stress $(ARGS)
+
+ui: $(VENV)/.installed
+	$(BIN)/volassets ui
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy volassets
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+# The pip of an old Python does not know newer wheel names, so it comes first.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# torch alone first: with it there, no resolver has a reason to fetch another build.
+$(VENV)/.torch: $(VENV)/bin/python constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed
