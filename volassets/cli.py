@@ -234,6 +234,21 @@ def audit(tickers: tuple[str, ...]) -> int:
 
 
 @cli.command()
+@click.option("--port", type=int, default=3000, show_default=True, help="Port on 127.0.0.1.")
+@handled
+def ui(port: int) -> None:
+    """Start Dagster's web interface, its daemon and the schedules for this home.
+
+    \b
+    Example:
+      volassets ui --port 3001
+    """
+    from volassets.commands.ui import ui_command
+
+    ui_command(port)
+
+
+@cli.command()
 @click.argument("file", type=click.Path(dir_okay=False))
 @handled
 def backup(file: str) -> None:
