@@ -63,3 +63,12 @@ def simulate_bars(n: int, seed: int, start: str = "2005-01-03") -> pd.DataFrame:
 def simulated_bars() -> Callable[..., pd.DataFrame]:
     """The function `simulate_bars(n, seed, start)`."""
     return simulate_bars
+
+
+@pytest.fixture(scope="session")
+def sp500_features(sp500_bars: pd.DataFrame) -> pd.DataFrame:
+    """Feature table of the S&P 500, as the graph stores it."""
+    from volassets.features.table import build_features
+    from volassets.market.calendar import calendar_for
+
+    return build_features(sp500_bars, calendar_for("^GSPC"))
