@@ -101,9 +101,9 @@ def create_view(view: View) -> str:
     return f"CREATE OR REPLACE VIEW {quoted(view.name)} AS {view.sql}"
 
 
-def comments(relation: Table | View) -> list[str]:
-    """Return the statements that comment a table or view and each of its columns."""
-    kind = "VIEW" if isinstance(relation, View) else "TABLE"
+def comments(relation: Table | View, kind: str = "") -> list[str]:
+    """Return the statements that comment a table or view, or a table that stands as a view, and each column."""
+    kind = kind or ("VIEW" if isinstance(relation, View) else "TABLE")
     name = quoted(relation.name)
     return [f"COMMENT ON {kind} {name} IS {literal(relation.comment)}"] + [
         f"COMMENT ON COLUMN {name}.{quoted(c.name)} IS {literal(c.comment)}" for c in relation.columns

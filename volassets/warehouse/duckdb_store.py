@@ -13,7 +13,7 @@ import pandas as pd
 
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table, cast, quoted
-from volassets.warehouse.locks import Patience, locked
+from volassets.warehouse.locks import PATIENCE_SECONDS, Patience, locked, log_line
 from volassets.warehouse.store import CheckedReplacement, CheckedUpsert, Warehouse
 
 if TYPE_CHECKING:
@@ -46,11 +46,20 @@ class DuckDBWarehouse(Warehouse):
         Seconds to wait for others.
     say : callable
         Takes a line when a wait gets long.
+    path : Path, optional
+        Another file than the home's.
     """
 
-    def __init__(self, settings: Settings, patience: float, say: Callable[[str], None]) -> None:
-        super().__init__(settings, str(settings.database))
-        self.path = settings.database
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        say: Callable[[str], None] = log_line,
+        path: Path | None = None,
+    ) -> None:
+        self.path = path or settings.database
+        super().__init__(settings, str(self.path))
         self._seconds = patience
         self._say = say
 
@@ -65,23 +74,19 @@ class DuckDBWarehouse(Warehouse):
                     _insert(connection, change.table, change.rows)
         return changed
 
-    @contextmanager
-    def _reading(self, sql: str, equals: Mapping[str, Any] | None = None) -> Iterator[DuckDBPyConnection]:
-        if not self.path.exists():
-            import duckdb
+    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        import duckdb
 
+        if not self.path.exists():
             with duckdb.connect(":memory:") as connection:
                 self.schema.apply(connection)
-                yield connection
-            return
+                return _answer(connection, sql, parameters)
         with self.connect(read_only=True) as connection:
             if self.schema.is_current(connection, self.place):
-                yield connection
-                return
+                return _answer(connection, sql, parameters)
         with self._writing():
             pass
-        with self.connect(read_only=True) as connection:
-            yield connection
+        return self._select(sql, parameters)
 
     @contextmanager
     def _writing(self) -> Iterator[DuckDBPyConnection]:
@@ -168,7 +173,7 @@ class DuckDBWarehouse(Warehouse):
 
     def restore(self, file: Path) -> None:
         """Put `file` in the place of the database, once nobody has it open."""
-        self._require_ours(Path(file))
+        self.require_ours(Path(file))
         self._create()
         try:
             with self.connect(read_only=False) as connection:
@@ -184,7 +189,8 @@ class DuckDBWarehouse(Warehouse):
     def _log(self) -> Path:
         return self.path.with_name(f"{self.path.name}.wal")
 
-    def _require_ours(self, file: Path) -> None:
+    def require_ours(self, file: Path) -> None:
+        """Refuse a file that is no database of volassets, with StoreError."""
         import duckdb
 
         if not file.is_file():
@@ -224,6 +230,12 @@ class DuckDBWarehouse(Warehouse):
                 "or move the file away. It was not touched."
             )
         return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
+
+
+def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:
+    # Else a name that is no table would be looked up among the variables of this program.
+    connection.execute("SET python_enable_replacements = false")
+    return connection.execute(sql, parameters).df()
 
 
 def _upsert(connection: DuckDBPyConnection, change: CheckedUpsert) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from volassets.warehouse.checks import StoreError
 
+PATIENCE_SECONDS = 600.0
 SILENT_SECONDS = 2.0
 REMIND_SECONDS = 30.0
 

@@ -36,7 +36,9 @@ LEADERBOARD = Table(
         number("mz_p", "p-value of Mincer-Zarnowitz intercept 0 and slope 1 together."),
         number("mse", "Mean squared error of the daily variance."),
         number("qlike_on_squared_returns", "Mean of ln f + r^2/f, so that a lead is not an artefact of the proxy."),
-        number("dm_vs_gjr_on_squared_returns", "Diebold-Mariano statistic on that loss against gjr; negative is better."),
+        number(
+            "dm_vs_gjr_on_squared_returns", "Diebold-Mariano statistic on that loss against gjr; negative is better."
+        ),
         number("dm_p_on_squared_returns", "Two-sided p-value of it."),
         Column("n_available", "INTEGER", "Realised forecasts that the model has.", True),
         Column("n_common", "INTEGER", "Origins that all complete models have.", True),

@@ -7,8 +7,7 @@ is refused and the old rows stay, a reader never sees half a cell, connections l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,10 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.warehouse.checks import StoreError, checked_cells, checked_rows
 from volassets.warehouse.declare import Table, View, quoted
-from volassets.warehouse.locks import log_line
+from volassets.warehouse.locks import PATIENCE_SECONDS, log_line
 from volassets.warehouse.migration import Schema
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from volassets.settings import Settings
 
 __all__ = ["Replacement", "StoreError", "Upsert", "Warehouse", "open_warehouse"]
@@ -132,14 +129,8 @@ class Warehouse(ABC):
         InputError
             If the statement is wrong, or would write.
         """
-        import duckdb
-
         _require_reading(sql)
-        with self._reading(sql) as connection:
-            try:
-                return connection.execute(sql, parameters).df()
-            except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
-                raise InputError(f"the query cannot be answered: {error}") from None
+        return self._answer(sql, parameters)
 
     def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
         """Return rows of a table or view in the order of its key.
@@ -170,8 +161,9 @@ class Warehouse(ABC):
         sql = f"SELECT {', '.join(map(quoted, columns or relation.column_names))} FROM {quoted(table)}"
         sql += f" WHERE {' AND '.join(conditions)}" if conditions else ""
         sql += f" ORDER BY {', '.join(map(quoted, relation.key))}" if relation.key else ""
-        with self._reading(sql, equals) as connection:
-            return connection.execute(sql, values).df()
+        # A view may look across models and months, so only the ticker narrows what it is made from.
+        narrowing = equals if table in self.schema.tables else {n: v for n, v in equals.items() if n == "ticker"}
+        return self._answer(sql, values, narrowing)
 
     def hashes(self, table: str, ticker: str) -> pd.DataFrame:
         """Return the cells of `ticker` in `table`: the cell columns and `data_hash`, one row each."""
@@ -181,8 +173,7 @@ class Warehouse(ABC):
         names = ", ".join(map(quoted, declared.cell))
         sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? "
         sql += f"GROUP BY {names} ORDER BY {names}"
-        with self._reading(sql, {"ticker": ticker}) as connection:
-            return connection.execute(sql, [ticker]).df()
+        return self._answer(sql, [ticker], {"ticker": ticker})
 
     @abstractmethod
     def backup(self, file: Path) -> None:
@@ -208,6 +199,16 @@ class Warehouse(ABC):
         """Return the declaration of table or view `name`; StoreError if there is none."""
         return self.schema.views[name] if name in self.schema.views else self.table(name)
 
+    def _answer(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        import duckdb
+
+        try:
+            return self._select(sql, parameters, equals)
+        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+            raise InputError(f"the query cannot be answered: {error}") from None
+        except (duckdb.Error, OSError) as error:
+            raise StoreError(f"{self.place} could not be read: {error}. Ask again when the cause is mended.") from None
+
     def _checked_replacement(self, change: Replacement) -> CheckedReplacement:
         table = self.table(change.table)
         if table.append_only:
@@ -229,12 +230,13 @@ class Warehouse(ABC):
         """Write what was checked; return the rows changed in tables with a stamp."""
 
     @abstractmethod
-    @contextmanager
-    def _reading(self, sql: str, equals: Mapping[str, Any] | None = None) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection on which `sql` can read its tables; `equals` may narrow what is looked at."""
+    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the result of a reading statement; `equals` are conditions in it that may narrow what is looked at."""
 
 
-def open_warehouse(settings: Settings, *, patience: float = 600.0, say: Callable[[str], None] = log_line) -> Warehouse:
+def open_warehouse(
+    settings: Settings, *, patience: float = PATIENCE_SECONDS, say: Callable[[str], None] = log_line
+) -> Warehouse:
     """Return the store of a home; no file is opened or created yet.
 
     Parameters
@@ -249,7 +251,7 @@ def open_warehouse(settings: Settings, *, patience: float = 600.0, say: Callable
     if settings.warehouse == "duckdb":
         from volassets.warehouse.duckdb_store import DuckDBWarehouse
 
-        return DuckDBWarehouse(settings, patience, say)
+        return DuckDBWarehouse(settings, patience=patience, say=say)
     from volassets.warehouse.parquet_store import ParquetWarehouse
 
     return ParquetWarehouse(settings, settings.warehouse.removeprefix("parquet:"))

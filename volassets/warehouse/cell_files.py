@@ -1,0 +1,170 @@
+"""Where a cell's Parquet file lies, and how it gets there whole. All access goes through fsspec."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.warehouse.checks import StoreError
+from volassets.warehouse.declare import Table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from tenacity import Retrying
+
+SUFFIX = ".parquet"
+WHOLE_TABLE = "all"
+# Beside the tables, so that a rename stays on one file system and no listing of a table sees it.
+UNFINISHED = ".unfinished"
+REMOTE_SECONDS = 60.0
+LASTING = (PermissionError, FileNotFoundError, NotADirectoryError, ValueError, TypeError)
+
+
+def encoded(value: Any) -> str:
+    """Return a cell's value as one path segment, the same on every system; different values differ.
+
+    Letters, digits and ``- _ .`` stay, a leading dot does not, and every other byte becomes ~XX.
+    """
+    text = f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) else str(value)
+    safe = re.sub(r"[^A-Za-z0-9_.-]", lambda found: "".join(f"~{byte:02X}" for byte in found[0].encode()), text)
+    return "~2E" + safe[1:] if safe.startswith(".") else safe
+
+
+class CellFiles:
+    """The files of all cells below one URL.
+
+    Parameters
+    ----------
+    url : str
+        A directory, or any URL that fsspec knows; its options come from fsspec's configuration
+        (``FSSPEC_S3_ENDPOINT_URL`` and so on).
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            import fsspec
+            import pyarrow
+        except ImportError as error:
+            raise InputError(f'warehouse = parquet needs {error.name}: pip install "volassets[scale]".') from None
+        del pyarrow
+        self.url = url
+        try:
+            # Listings are not cached: other processes write at any time.
+            self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise InputError(f"warehouse parquet:{url} cannot be reached: {error}.") from None
+        self.root = root.rstrip("/")
+        self.is_local = "file" in ((self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol)
+
+    def path(self, table: Table, cell: Sequence[Any], part: str = "") -> str:
+        """Return the path of a cell's file; a log's cell is a folder of `part` files."""
+        segments = [encoded(value) for value in cell] or [WHOLE_TABLE]
+        return "/".join([self.root, table.name, *segments, *([part] if part else [])]) + SUFFIX
+
+    def listed(self, table: Table, equals: Mapping[str, Any] | None = None) -> list[str]:
+        """Return the paths of the table's files, in order; only of cells that can match `equals`."""
+        known: list[str] = []
+        for name in table.cell:
+            value = (equals or {}).get(name)
+            if value is None or isinstance(value, list | tuple | set | pd.Index):
+                break
+            known.append(encoded(pd.Timestamp(value) if table.column(name).type == "DATE" else value))
+        folder = "/".join([self.root, table.name, *known])
+        if known and len(known) == len(table.cell) and not table.append_only:
+            return [folder + SUFFIX] if self.fs.exists(folder + SUFFIX) else []
+        try:
+            return sorted(path for path in self.fs.find(folder) if path.endswith(SUFFIX))
+        except FileNotFoundError:
+            return []
+
+    def put(self, path: str, rows: pd.DataFrame, table: Table) -> None:
+        """Write a file so that a reader sees the old one or the new one, never a part.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written; the old file stays.
+        """
+        content = _parquet(rows, table)
+        # One request replaces an object as a whole, and may be repeated.
+        place = self._rename_into_place if self.is_local else self.fs.pipe_file
+        try:
+            self.attempts(place, path, content)
+        except Exception as error:
+            raise StoreError(
+                f"{path} could not be written: {error}. The old rows of this cell are as they were; make room or mend "
+                "the cause and ask again."
+            ) from None
+
+    @property
+    def attempts(self) -> Retrying:
+        """How often a request is made: once more in a moment on a directory, for a minute on an object store."""
+        from tenacity import (
+            Retrying,
+            retry_if_not_exception_type,
+            stop_after_attempt,
+            stop_after_delay,
+            wait_random_exponential,
+        )
+
+        return Retrying(
+            retry=retry_if_not_exception_type(LASTING),
+            wait=wait_random_exponential(multiplier=0.05, max=5),
+            stop=stop_after_attempt(3) if self.is_local else stop_after_delay(REMOTE_SECONDS),
+            reraise=True,
+        )
+
+    def remove(self, path: str) -> None:
+        """Remove a cell's file."""
+        self.fs.rm_file(path)
+
+    def sources(self, connection: DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
+        """Return what `connection` is to read `paths` as, after teaching it the file system where it has to be."""
+        if self.is_local:
+            return list(paths)
+        if not connection.filesystem_is_registered(self._protocol):
+            connection.register_filesystem(self.fs)
+        return [self.fs.unstrip_protocol(path) for path in paths]
+
+    @property
+    def _protocol(self) -> str:
+        return self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
+
+    def _rename_into_place(self, path: str, content: bytes) -> None:
+        unfinished = f"{self.root}/{UNFINISHED}/{os.getpid()}-{uuid.uuid4().hex}"
+        self.fs.makedirs(f"{self.root}/{UNFINISHED}", exist_ok=True)
+        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        try:
+            self.fs.pipe_file(unfinished, content)
+            self.fs.mv(unfinished, path)
+        finally:
+            if self.fs.exists(unfinished):
+                self.fs.rm_file(unfinished)
+
+
+def _parquet(rows: pd.DataFrame, table: Table) -> bytes:
+    """Return the rows as a Parquet file; the same rows give the same bytes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = {
+        "VARCHAR": pa.string(),
+        "JSON": pa.string(),
+        "DATE": pa.date32(),
+        "TIMESTAMP": pa.timestamp("us"),
+        "DOUBLE": pa.float64(),
+        "INTEGER": pa.int32(),
+        "BOOLEAN": pa.bool_(),
+    }
+    schema = pa.schema([pa.field(c.name, types[c.type], c.nullable) for c in table.columns])
+    arrow = pa.Table.from_pandas(rows, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    sink = io.BytesIO()
+    parquet.write_table(arrow, sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,174 @@
+"""The back end for several machines: one Parquet file per table and cell, under the same DuckDB views.
+
+A cell is replaced by one rename (a shared directory) or one request (an object store), so cells are
+atomic one by one and no lock is needed: writers of different cells never meet, and of two writers of
+one cell the last wins whole. A call that writes several tables writes them in the order given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.warehouse.cell_files import CellFiles
+from volassets.warehouse.checks import StoreError, checked_rows
+from volassets.warehouse.declare import Table, View, comments, create_view, literal, quoted
+from volassets.warehouse.duckdb_store import DuckDBWarehouse, put_in_place
+from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE
+from volassets.warehouse.store import CheckedReplacement, CheckedUpsert, Warehouse
+from volassets.warehouse.transfer import copy_rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from volassets.settings import Settings
+
+
+class ParquetWarehouse(Warehouse):
+    """``warehouse = "parquet:URL"``.
+
+    Parameters
+    ----------
+    settings : Settings
+    url : str
+        Directory or fsspec URL.
+    """
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        super().__init__(settings, f"parquet:{url}")
+        self.files = CellFiles(url)
+        self._settings = settings
+
+    def backup(self, file: Path) -> None:
+        """Write everything into one DuckDB file; a forecast in it has its fit, even if runs go on."""
+        file = Path(file)
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}-") as folder:
+            copy = DuckDBWarehouse(self._settings, path=Path(folder, "backup.duckdb"))
+            # A writer puts fits before their forecasts, so forecasts are read before fits.
+            copy_rows(self, copy, reversed(list(self.schema.tables)))
+            if not copy.path.exists():
+                raise StoreError(f"{self.place} has no rows yet: there is nothing to back up.")
+            put_in_place(copy.path, file)
+
+    def restore(self, file: Path) -> None:
+        """Write every cell of `file` and remove the others; each cell is replaced by itself."""
+        source = DuckDBWarehouse(self._settings, path=Path(file))
+        source.require_ours(Path(file))
+        with tempfile.TemporaryDirectory() as folder:
+            # A copy, because opening the backup may migrate it.
+            copy = DuckDBWarehouse(self._settings, path=Path(folder, "backup.duckdb"))
+            put_in_place(Path(file), copy.path)
+            before = {path for table in self.schema.tables.values() for path in self.files.listed(table)}
+            kept = {path for table in self.schema.tables.values() for path in _paths(self, copy, table)}
+            copy_rows(copy, self, self.schema.tables)
+        for path in sorted(before - kept):
+            self.files.remove(path)
+
+    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+        changed = 0
+        for change in checked:
+            if isinstance(change, CheckedReplacement):
+                for cell, rows in by_cell(change.table, change.rows, change.cells):
+                    self.files.put(self.files.path(change.table, cell), rows, change.table)
+            else:
+                changed += self._upsert(change)
+        return changed
+
+    def _upsert(self, change: CheckedUpsert) -> int:
+        table, changed = change.table, 0
+        for cell, rows in by_cell(table, change.rows, change.rows[list(table.cell)].drop_duplicates()):
+            stored = checked_rows(table, self.read(table.name, **dict(zip(table.cell, cell, strict=True))))
+            same = rows.merge(
+                stored[list(change.same)].drop_duplicates(), on=list(change.same), how="left", indicator=True
+            )
+            fresh = rows[(same["_merge"] == "left_only").to_numpy()]
+            if fresh.empty:
+                continue
+            if table.append_only:
+                name = hashlib.sha256(fresh[list(table.key)].to_csv().encode()).hexdigest()[:16]
+                self.files.put(self.files.path(table, cell, name), fresh, table)
+                continue
+            both = pd.concat([stored, fresh]).drop_duplicates(list(table.key), keep="last")
+            self.files.put(self.files.path(table, cell), both.sort_values(list(table.key), ignore_index=True), table)
+            changed += len(fresh)
+        return changed
+
+    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        import duckdb
+        from tenacity import retry_if_exception_type
+
+        # A file may be replaced between the listing and the reading of it, which an object store answers with an error.
+        attempts = self.files.attempts.copy(retry=retry_if_exception_type((duckdb.IOException, OSError)))
+        return attempts(self._select_once, sql, parameters, equals)
+
+    def _select_once(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None) -> pd.DataFrame:
+        import duckdb
+
+        with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
+            relations = self._asked(connection, sql)
+            for relation in relations:
+                if isinstance(relation, View):
+                    connection.execute(create_view(relation))
+                else:
+                    connection.execute(self._over_files(connection, relation, equals))
+            if len(relations) == len(self.schema.relations):
+                connection.execute(";".join(line for relation in relations for line in comments(relation, "VIEW")))
+            return connection.execute(sql, parameters).df()
+
+    def _asked(self, connection: DuckDBPyConnection, sql: str) -> list[Table | View]:
+        """Return what `sql` reads, tables before the views over them; everything where it asks what there is."""
+        import duckdb
+
+        relations = self.schema.relations
+        try:
+            names = connection.get_table_names(sql)
+        except duckdb.Error:
+            names = set()
+        if not names or not names <= set(relations) or "duckdb_" in sql or "information_schema" in sql:
+            return list(relations.values())
+        pending, needed = list(names), set()
+        while pending:
+            name = pending.pop()
+            needed.add(name)
+            pending += [need for need in getattr(relations[name], "needs", ()) if need not in needed]
+        return [relation for name, relation in relations.items() if name in needed]
+
+    def _over_files(self, connection: DuckDBPyConnection, table: Table, equals: Mapping[str, Any] | None) -> str:
+        """Return the statement that makes `table` a view over its files, typed even where there is none."""
+        empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quoted(c.name)}" for c in table.columns)
+        body = f"SELECT {empty} WHERE false"
+        if table.name == SCHEMA_VERSION_TABLE.name:
+            body = f"SELECT {SCHEMA_VERSION} AS version, {literal(self.schema.fingerprint)} AS fingerprint"
+        paths = self.files.sources(connection, self.files.listed(table, equals))
+        if paths:
+            listed = ", ".join(literal(path) for path in paths)
+            typed = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in table.columns)
+            # By name, because a file of an earlier release lacks the columns that came later.
+            stored = f"SELECT * FROM read_parquet([{listed}], union_by_name=true)"
+            body = f"SELECT {typed} FROM ({body} UNION ALL BY NAME {stored})"
+        return f"CREATE VIEW {quoted(table.name)} AS {body}"
+
+
+def by_cell(table: Table, rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield each cell's values with its rows, in the order of `cells`."""
+    if not table.cell:
+        yield (), rows
+        return
+    names = list(table.cell)
+    found = dict(iter(rows.groupby(names, sort=False)))
+    for key in cells.itertuples(index=False, name=None):
+        yield key, found.get(key, rows.iloc[:0]).reset_index(drop=True)
+
+
+def _paths(warehouse: ParquetWarehouse, source: Warehouse, table: Table) -> list[str]:
+    """Return the paths that the rows of `source` in `table` will have."""
+    if not table.cell:
+        return [warehouse.files.path(table, ())]
+    names = ", ".join(map(quoted, table.cell))
+    cells = source.query(f"SELECT DISTINCT {names} FROM {quoted(table.name)}")
+    return [warehouse.files.path(table, cell) for cell in cells.itertuples(index=False, name=None)]

@@ -1,0 +1,73 @@
+"""Move rows between stores: `convert` from one back end to another, and the copies behind backups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from volassets.warehouse.checks import StoreError
+from volassets.warehouse.declare import Table, quoted
+from volassets.warehouse.schema import SCHEMA_VERSION_TABLE
+from volassets.warehouse.store import Replacement, Upsert, Warehouse
+
+
+def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
+    """Copy every row of `source` into the empty `destination`.
+
+    Parameters
+    ----------
+    source, destination : Warehouse
+        Of any back end; `source` is only read.
+
+    Returns
+    -------
+    dict of str to int
+        Rows per table.
+
+    Raises
+    ------
+    StoreError
+        If `destination` already has rows; nothing is written then.
+    """
+    for name in _stored(destination):
+        if len(destination.query(f"SELECT 1 FROM {quoted(name)} LIMIT 1")):
+            raise StoreError(
+                f"{destination.place} already has rows in {name}: choose an empty place, or remove what a conversion "
+                "that was interrupted left there. Nothing was written."
+            )
+    return copy_rows(source, destination, source.schema.tables)
+
+
+def copy_rows(source: Warehouse, destination: Warehouse, order: Iterable[str]) -> dict[str, int]:
+    """Write the rows of `source` into the cells of `destination`, one call per ticker, tables in `order`."""
+    tables = [source.table(name) for name in order if name in _stored(source)]
+    counts = dict.fromkeys((table.name for table in tables), 0)
+    for ticker in _tickers(source, [table.name for table in tables if table.cell]):
+        changes = []
+        for table in tables:
+            rows = source.read(table.name, ticker=ticker) if table.cell else pd.DataFrame()
+            if len(rows):
+                counts[table.name] += len(rows)
+                changes.append(_change(table, rows))
+        destination.write(*changes)
+    for table in tables:
+        if not table.cell and len(rows := source.read(table.name)):
+            counts[table.name] = len(rows)
+            destination.write(Replacement(table.name, rows))
+    return counts
+
+
+def _stored(warehouse: Warehouse) -> list[str]:
+    return [name for name in warehouse.schema.tables if name != SCHEMA_VERSION_TABLE.name]
+
+
+def _tickers(source: Warehouse, names: list[str]) -> list[str]:
+    parts = " UNION ".join(f"SELECT ticker FROM {quoted(name)}" for name in names)
+    return list(source.query(f"SELECT DISTINCT ticker FROM ({parts}) ORDER BY ticker")["ticker"])
+
+
+def _change(table: Table, rows: pd.DataFrame) -> Replacement | Upsert:
+    if table.append_only:
+        return Upsert(table.name, rows)
+    return Replacement(table.name, rows, rows[list(table.cell)].drop_duplicates())
