@@ -75,7 +75,7 @@ class AuditResult:
         """Return the comparisons as lines to print, then the verdict with the first difference."""
         lines = [
             f"{'ok  ' if row['passed'] else 'FAIL'} {row['cut_date']:%Y-%m-%d} {row['replacement']:<8} "
-            f"{row['stage']:<12} {row['rule']:<24} rows {row['rows']:>7,}  columns {row['columns']:>3}  "
+            f"{row['stage']:<12} {row['rule']:<30} rows {row['rows']:>7,}  columns {row['columns']:>3}  "
             f"months {row['months']:>3}  changed {row['changed_rows']:>6,}"
             for _, row in self.comparisons.iterrows()
         ]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from volassets.evaluation.intervals import adaptive_intervals
+from volassets.evaluation.losses import annualised_volatility
 from volassets.features.targets import target
-from volassets.models.protocol import TRADING_DAYS, Fit, Model
+from volassets.models.protocol import Fit, Model
 from volassets.models.window import calibration_origins
 from volassets.timing import NextSession
 
@@ -53,8 +54,8 @@ def forecast_month(
     parts = []
     for horizon in fit.horizons:
         usable = variances[horizon].dropna()
-        outcome = target(features["proxy_variance"], horizon, fit.ratio).reindex(usable.index)
-        bounds = adaptive_intervals(usable, outcome, horizon, level=level).reindex(usable.index)
+        outcome = target(features["proxy_variance"], horizon, fit.ratio)
+        bounds = adaptive_intervals(usable, outcome, horizon, level=level)
         rows = usable.index.intersection(origins)
         variance = usable.loc[rows].to_numpy(np.float64)
         parts.append(
@@ -64,9 +65,9 @@ def forecast_month(
                     "target_date": [targets[day] for day in rows],
                     "horizon": horizon,
                     "variance": variance,
-                    "volatility": np.sqrt(TRADING_DAYS * variance),
-                    "lower": np.sqrt(TRADING_DAYS * bounds.loc[rows, "lower"].to_numpy(np.float64)),
-                    "upper": np.sqrt(TRADING_DAYS * bounds.loc[rows, "upper"].to_numpy(np.float64)),
+                    "volatility": annualised_volatility(variance),
+                    "lower": annualised_volatility(bounds.loc[rows, "lower"].to_numpy()),
+                    "upper": annualised_volatility(bounds.loc[rows, "upper"].to_numpy()),
                 }
             )
         )

@@ -1,0 +1,115 @@
+"""The audit of the graph's own functions on a bundled history: passes as they are, fails on each planted leak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from volassets.evaluation import pipeline as graph
+from volassets.evaluation.audit import CONTROL, UNCHANGED
+from volassets.evaluation.pipeline import audit_ticker, cut_dates
+from volassets.features import table
+from volassets.features.selection import select_features
+from volassets.features.targets import proxy_ratio
+from volassets.market.calendar import calendar_for
+from volassets.models import window
+from volassets.models.registry import MODELS
+from volassets.settings import Settings
+
+MONTH = pd.Timestamp("2007-08-01")
+BUILD = table.build_features
+CHEAP = ("ewma", "gjr", "log_har", "elastic_net")
+
+
+@pytest.fixture(scope="module")
+def bars(sp500_bars) -> pd.DataFrame:
+    return sp500_bars.loc["2003":"2008"]
+
+
+def _models(names: tuple[str, ...]) -> dict[str, object]:
+    return {name: Settings().model(name) for name in names}
+
+
+def _small(name: str) -> object:
+    fields = getattr(MODELS[name], "__dataclass_fields__", {})
+    small = {"seeds": 2, "epochs": 1, "members": ("elastic_net", "lstm", "gjr")}
+    return MODELS[name](**{key: value for key, value in small.items() if key in fields})
+
+
+def test_the_graph_passes_with_every_model(bars):
+    models = {name: _small(name) for name in Settings().chosen_models}
+    result = audit_ticker("^GSPC", bars, models, calendar_for("^GSPC"), month=MONTH)
+    assert result.passed, result.text()
+    rules = result.comparisons
+    compared = rules[rules["rule"] == UNCHANGED].groupby("stage")["rows"].min()
+    assert set(compared.index) == {"features", "lags", "selection", "fits", "forecasts"}
+    assert compared["fits"] == len(models)
+    assert (rules.loc[rules["rule"] == CONTROL, "changed_rows"] > 0).all()
+    assert set(rules["cut_date"]) == set(cut_dates(pd.DatetimeIndex(bars.index), MONTH))
+
+
+def _after_building(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[pytest.MonkeyPatch], None]:
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(table, "build_features", lambda *given, **named: change(BUILD(*given, **named)))
+
+    return plant
+
+
+def _on_column(change: Callable[[pd.Series], pd.Series]) -> Callable[[pytest.MonkeyPatch], None]:
+    return _after_building(lambda features: features.assign(return_z=change(features["return_z"])))
+
+
+def _full_sample_selection(threshold_only: bool) -> Callable[[pytest.MonkeyPatch], None]:
+    """Take either the scaler or the filter from all rows, the other from the training rows."""
+
+    def select(month: pd.Timestamp, features: pd.DataFrame, threshold: float, scaling: str) -> pd.DataFrame:
+        honest = select_features(window.training_rows(features, month), threshold, scaling)
+        leaky = select_features(features, threshold, scaling)
+        scaler = ["center", "scale"]
+        first, second = (leaky, honest) if threshold_only else (honest, leaky)
+        return first.drop(columns=scaler).join(second[scaler])
+
+    return lambda patch: patch.setattr(graph, "month_selection", select)
+
+
+PLANTED = {
+    "full_sample_scaler": _full_sample_selection(threshold_only=False),
+    "bfill": _on_column(lambda z: z.where(z.index.day_of_week == 4).bfill()),
+    "centred_rolling": _on_column(lambda z: z.rolling(5, center=True).mean()),
+    "shift": _on_column(lambda z: z.shift(-1)),
+    "full_sample_winsorising": _on_column(lambda z: z.clip(z.quantile(0.01), z.quantile(0.99))),
+    "full_sample_ratio": lambda patch: patch.setattr(
+        graph,
+        "make_window",
+        lambda ticker, month, features, *rest: window.Window(
+            **{
+                **vars(window.make_window(ticker, month, features, *rest)),
+                "ratio": proxy_ratio(features["return"], features["proxy_variance"], pd.Timestamp.max),
+            }
+        ),
+    ),
+    "full_sample_correlation_filter": _full_sample_selection(threshold_only=True),
+}
+
+
+@pytest.mark.parametrize("leak", PLANTED)
+def test_the_graph_with_a_planted_leak_fails(bars, monkeypatch, leak):
+    PLANTED[leak](monkeypatch)
+    result = audit_ticker("^GSPC", bars, _models(CHEAP), calendar_for("^GSPC"), month=MONTH)
+    assert not result.passed
+    assert UNCHANGED in set(result.failures["rule"])
+    assert "was" in result.first_difference
+
+
+def test_options_reach_the_functions(bars):
+    options = graph.GraphOptions(horizons=(1,), proxy="squared_return", scaling="minmax", lags=(1, 3))
+    stages = graph.graph_pipeline("^GSPC", _models(("ewma",)), calendar_for("^GSPC"), (MONTH,), options)(bars)
+    assert stages["forecasts"]["horizon"].unique().tolist() == [1]
+    assert {"ret_lag_1", "ret_lag_3"} <= set(stages["features"].columns)
+    assert "ret_lag_6" not in stages["features"].columns
+    features = stages["features"].iloc[1:]
+    moved = features["return"].abs() > 0.01  # small returns are floored
+    np.testing.assert_allclose(features.loc[moved, "proxy_variance"], features.loc[moved, "return"] ** 2)

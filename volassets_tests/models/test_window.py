@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from volassets.errors import InputError
+from volassets.features.table import build_features
+from volassets.features.targets import proxy_ratio
+from volassets.market.calendar import calendar_for
+from volassets.models.window import calibration_origins, make_window
+from volassets.timing import origins_of_month
+
+MONTH = pd.Timestamp("2008-03-01")
+
+
+@pytest.fixture(scope="module")
+def features(simulated_bars) -> pd.DataFrame:
+    return build_features(simulated_bars(900, 3), calendar_for("AAA"))
+
+
+def test_a_window_ends_before_the_cut_off_and_depends_on_nothing_after(features):
+    window = make_window("AAA", MONTH, features, (1, 5), 0.95, "standardize")
+    assert window.features.index[-1] < MONTH <= features.index[len(window.features)]
+    assert window.ratio == proxy_ratio(features["return"], features["proxy_variance"], MONTH)
+    later = features.copy()
+    later.loc[MONTH:] = np.random.default_rng(0).random(later.loc[MONTH:].shape)
+    for other in (later, features.loc[: MONTH - pd.Timedelta(days=1)]):
+        again = make_window("AAA", MONTH, other, (1, 5), 0.95, "standardize")
+        pd.testing.assert_frame_equal(again.features, window.features, check_exact=True)
+        pd.testing.assert_frame_equal(again.selection, window.selection, check_exact=True)
+        assert again.ratio == window.ratio
+    assert window.target(5).isna().to_numpy().nonzero()[0][-5:].tolist() == list(
+        range(len(window.features) - 5, len(window.features))
+    )
+
+
+def test_a_given_selection_is_used(features):
+    selection = pd.DataFrame({"selected": [True]}, index=["log_proxy"])
+    assert make_window("AAA", MONTH, features, (1,), 0.95, "standardize", selection=selection).selection is selection
+
+
+def test_calibration_origins_join_the_months(features):
+    index = pd.DatetimeIndex(features.index)
+    calendar = calendar_for("AAA")
+    before, of_month = calibration_origins(index, MONTH, 100), origins_of_month(index, MONTH, calendar)
+    joined = before.append(of_month)
+    first = index.get_loc(joined[0])
+    assert len(before) == 100
+    assert joined.equals(index[first : first + len(joined)])
+    assert len(calibration_origins(index, index[3])) == 2
+    assert calibration_origins(index, pd.Timestamp("2000-01-01")).empty
+
+
+def test_no_bar_before_the_cut_off_names_the_month(features):
+    with pytest.raises(InputError, match="2001-05"):
+        make_window("AAA", pd.Timestamp("2001-05-01"), features, (1,), 0.95, "standardize")
