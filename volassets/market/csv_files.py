@@ -189,7 +189,7 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
     names = [_ALIASES.get(name, name) for name in names]
     if names and not names[0] and "date" not in names:
         names[0] = "date"
-    repeated = [name for name in names if name and names.count(name) > 1]
+    repeated = [name for name in ("date", "close", *_RANGE, *_OPTIONAL) if names.count(name) > 1]
     if repeated:
         raise InputError(f"{where} names the column {repeated[0]!r} twice. Remove one.")
     return names

@@ -69,7 +69,7 @@ def _off_calendar(context: Context) -> Found:
     mask &= (context.dates >= calendar.recorded[0]) & (context.dates <= calendar.recorded[1])
     if mask.any():
         rows = context.rows(mask)
-        weekend = rows["date"].dt.dayofweek.ge(5).mean() > 0.5
+        weekend = rows["date"].dt.day_of_week.ge(5).mean() > 0.5
         better = SEVEN_DAYS if weekend else "another calendar"
         yield (
             f"{len(rows)} bars lie on days without a session of {calendar.name}: {dates_text(rows)}. Target dates "

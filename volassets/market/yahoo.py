@@ -101,12 +101,18 @@ class YahooSource:
 
     def _persistently(self, ticker: str, start: date, end: date | None) -> tuple[pd.DataFrame, Mapping[str, Any]]:
         """Ask until an answer comes that no other attempt would better."""
-        from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt
-        from tenacity.wait import wait_exponential_jitter
+        from tenacity import (
+            Retrying,
+            before_sleep_log,
+            retry_if_exception_type,
+            stop_after_attempt,
+            wait_exponential,
+            wait_random,
+        )
 
         retrying = Retrying(
             stop=stop_after_attempt(self.attempts),
-            wait=wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait),
+            wait=wait_exponential(multiplier=self.first_wait, max=self.longest_wait) + wait_random(0, self.first_wait),
             retry=retry_if_exception_type(_Passing),
             before_sleep=before_sleep_log(_log, logging.WARNING),
             reraise=True,
