@@ -4,7 +4,7 @@ Returns are in percent. With e_t = r_t - mu and z_t = e_t / sqrt(h_t):
 
 - garch:  h_{t+1} = omega + alpha e_t^2 + beta h_t
 - gjr:    h_{t+1} = omega + (alpha + gamma 1[e_t < 0]) e_t^2 + beta h_t
-- egarch: ln h_{t+1} = omega + alpha (|z_t| - sqrt(2/pi)) + gamma z_t + beta ln h_t
+- egarch: ln h_{t+1} = omega + alpha (|z_t| - sqrt(2/pi)) + gamma z_t + beta ln h_t, alpha >= 0
 
 Sources: Bollerslev (1986, 1987), Glosten, Jagannathan and Runkle (1993), Nelson (1991). The
 recursions themselves are the compiled ones of `arch`; the likelihood is written here because it then
@@ -29,9 +29,11 @@ COEFFICIENTS: dict[Kind, tuple[str, ...]] = {
     "egarch": ("omega", "alpha", "gamma", "beta"),
 }
 MAX_PERSISTENCE = 0.9999
-# An honest EGARCH lies within a few hundredths per return of the same window's GARCH, a garbage optimum far beyond.
-WORSE_THAN_GARCH = 0.02
-STARTS = 2
+# Log-likelihood per return that a fit may lie below the same window's GARCH. gjr contains garch, so only
+# the optimiser's slack is left; an honest egarch lies within this, a garbage optimum far beyond.
+WORSE_THAN_GARCH: dict[Kind, float] = {"gjr": 1e-4, "egarch": 0.02}
+# Only egarch has local maxima close to each other.
+STARTS: dict[Kind, int] = {"garch": 1, "gjr": 1, "egarch": 2}
 ATTEMPTS = 8
 # Typical sizes, so that one finite-difference step suits every parameter.
 _SCALE = {"mu": 0.05, "omega": 0.02, "alpha": 0.05, "gamma": 0.1, "beta": 0.05, "nu": 5.0}
@@ -162,7 +164,7 @@ def refusal(kind: Kind, values: dict[str, float], likelihood: float, n: int, ref
     # The optimiser meets its constraint to about 1e-9 only.
     if persistence(kind, values) > MAX_PERSISTENCE + 1e-6:
         return f"persistence {persistence(kind, values):.4f} > {MAX_PERSISTENCE}"
-    if reference is not None and likelihood < reference - WORSE_THAN_GARCH * n:
+    if reference is not None and likelihood < reference - WORSE_THAN_GARCH[kind] * n:
         return f"log-likelihood {reference - likelihood:,.0f} below GARCH's"
     return ""
 
@@ -170,8 +172,8 @@ def refusal(kind: Kind, values: dict[str, float], likelihood: float, n: int, ref
 def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") -> Estimate:
     """Return the best acceptable maximum, cold, from several starting values.
 
-    The `STARTS` most likely of a grid of starting values are climbed and the better end is kept. If
-    neither is acceptable the next ones are tried, up to `ATTEMPTS`. If none is, gjr and egarch take
+    The `STARTS` most likely of a grid of starting values are climbed and the best end is kept. If
+    none is acceptable the next ones are tried, up to `ATTEMPTS`. If none is, gjr and egarch take
     the GARCH of the same window, and garch an exponential mean (alpha .06, beta .94); `converged` is
     then False and `message` says so.
 
@@ -188,7 +190,7 @@ def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") 
     accepted: list[tuple[float, dict[str, float]]] = []
     refused: list[str] = []
     for attempt, first in enumerate(_starting_values(kind, distribution, returns, start)):
-        if attempt >= STARTS and accepted:
+        if attempt >= STARTS[kind] and accepted:
             break
         theta, success, reason = _climb(kind, distribution, returns, start, first)
         values = dict(zip(names, theta.tolist(), strict=True))
@@ -240,7 +242,9 @@ def _limits(kind: Kind, distribution: Distribution, returns: np.ndarray) -> list
     tail = [(2.05, 500.0)] if distribution == "t" else []
     if kind == "egarch":
         level = 2.0 + 0.5 * abs(float(np.log(variance)))
-        return [(-mean, mean), (-level, level), (-0.5, 1.0), (-1.0, 1.0), (0.0, MAX_PERSISTENCE), *tail]
+        # With alpha < 0 a small variance makes the next one smaller still: the likelihood turns jagged
+        # and its peaks are garbage thousands of units apart.
+        return [(-mean, mean), (-level, level), (0.0, 1.0), (-1.0, 1.0), (0.0, MAX_PERSISTENCE), *tail]
     gamma = [(-1.0, 2.0)] if kind == "gjr" else []
     return [(-mean, mean), (1e-6 * variance, 10 * variance), (0.0, 1.0), *gamma, (0.0, 1.0), *tail]
 
