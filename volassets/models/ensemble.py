@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
 from volassets.models.base import forecast_frame, new_fit, rows_of
+from volassets.models.blocks import Probe, in_blocks, load_weights, weights_of
 from volassets.models.protocol import Fit, Model, Window
 from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, training_rows
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from volassets.models.networks import Stacked
     from volassets.models.training import Epoch
 
-BLOCK = 64
 MINIMUM_ROWS = 100
 
 
@@ -104,7 +104,7 @@ def fit_ensemble(spec: EnsembleSpec, window: Window, on_epoch: Callable[[Epoch],
             "scaler": scaler.to_parameters(),
             "best_epoch": trainer.best_epoch,
         },
-        tensors={name: value.detach().cpu().numpy().copy() for name, value in network.named_parameters()},
+        tensors=weights_of(network),
         history=history_frame(trainer.history),
     )
 
@@ -113,19 +113,17 @@ def forecast_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, orig
     """Forecast variances: exp(anchor + level + mean over seeds of the networks' outputs); see `Model.forecast`."""
     inputs = build_inputs(features, spec.sequence_length)
     rows = rows_of(features, origins)
-    output = evaluate(spec, fit, inputs, rows, lambda network, *tensors: network(*tensors).double().mean(dim=0))
+    network = restored(spec, fit)
+    output = _evaluate(fit, inputs, rows, lambda *tensors: network(*tensors).double().mean(dim=0))
     log_variance = inputs.anchor[rows] + np.asarray(fit.parameters["level"])[:, None] + output
     return forecast_frame(dict(zip(fit.horizons, np.exp(log_variance), strict=True)), origins)
 
 
-def attention(fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+def attention_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
     """Return which of the last days the networks of `fit` look at.
 
     Parameters
     ----------
-    fit : Fit
-        Of `lstm` (weights of its pool over the states) or `transformer` (what its last token
-        attends to, mean over heads).
     features : DataFrame
         Feature table up to at least the last origin.
     origins : DatetimeIndex
@@ -135,69 +133,49 @@ def attention(fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd
     -------
     DataFrame
         Columns lag_days (0 is the origin's own day) and weight (sums to 1), by lag_days.
-
-    Raises
-    ------
-    InputError
-        If the model has no attention.
     """
-    from volassets.models.forecasting import specification
-
-    spec: Any = specification(fit)
-    if not hasattr(spec, "network"):
-        raise InputError(f"model {fit.model!r} has no attention weights: give a fit of lstm or transformer.")
     inputs = build_inputs(features, spec.sequence_length)
-    weights = evaluate(spec, fit, inputs, rows_of(features, origins), _attention)
+    network = restored(spec, fit)
+    weights = _evaluate(
+        fit, inputs, rows_of(features, origins), lambda sequence, _: network.attention(sequence).double().mean(dim=1)
+    )
     mean = np.nanmean(weights, axis=1)[::-1]
     return pd.DataFrame({"lag_days": np.arange(len(mean)), "weight": mean / mean.sum()})
 
 
-def _attention(network: Stacked, sequence: Tensor, static: Tensor) -> Tensor:
-    return network.attention(sequence).double().mean(dim=1)
-
-
-def evaluate(
-    spec: EnsembleSpec, fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[..., Tensor]
-) -> np.ndarray:
-    """Return function(network, sequence, static) for `rows`, shape (outputs, len(rows)); NaN in the warm-up.
-
-    A row is computed at the same place of a block of 64 rows whatever else is asked for, on the CPU
-    and with one thread, so its bits depend on nothing but the fit and the row.
-    """
+def probe_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
+    """Return the networks of `fit` on `origins`, ready to have an input shuffled."""
     import torch
 
     from volassets.models.training import one_thread
 
+    rows = rows_of(features, origins)
+    inputs = build_inputs(features, spec.sequence_length).take(rows)
     network = restored(spec, fit)
+    level = inputs.anchor + np.asarray(fit.parameters["level"])[:, None]
+
+    def log_variance(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
+        with one_thread(), torch.no_grad():
+            output = network(*(torch.tensor(array) for array in arrays)).double().mean(dim=0).numpy()
+        return level + output
+
+    places: dict[str, tuple[int, tuple[slice | int, ...]]] = {
+        f"sequence:{name}": (0, (slice(None), number)) for number, name in enumerate(CHANNELS)
+    }
+    places |= {f"static:{name}": (1, (number,)) for number, name in enumerate(STATIC)}
+    return Probe(places, Scaler.from_parameters(fit.parameters["scaler"]).apply(inputs), log_variance)
+
+
+def _evaluate(fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+    """Return function(sequence, static) at `rows`, shape (outputs, len(rows)); NaN in the warm-up."""
     scaler = Scaler.from_parameters(fit.parameters["scaler"])
-    blocks = rows // BLOCK
-    outputs: np.ndarray | None = None
-    with one_thread(), torch.no_grad():
-        for block in np.unique(blocks):
-            wanted = np.flatnonzero(blocks == block)
-            members = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(inputs.usable)))
-            tensors = []
-            for array in scaler.apply(inputs.take(members)):
-                tensor = torch.zeros(*array.shape[:-1], BLOCK)
-                tensor[..., : len(members)] = torch.from_numpy(np.nan_to_num(array))
-                tensors.append(tensor)
-            values = function(network, *tensors).numpy()
-            if outputs is None:
-                outputs = np.full((len(values), len(rows)), np.nan)
-            outputs[:, wanted] = values[:, rows[wanted] - block * BLOCK]
-    if outputs is None:
-        raise InputError("no origin was given: name at least one.")
-    outputs[:, ~inputs.usable[rows]] = np.nan
-    return outputs
+    values = in_blocks(function, lambda members: scaler.apply(inputs.take(members)), rows, len(inputs.usable))
+    values[:, ~inputs.usable[rows]] = np.nan
+    return values
 
 
 def restored(spec: EnsembleSpec, fit: Fit) -> Stacked:
     """Return the network that holds the weights of `fit`, on the CPU, as it forecasts."""
-    import torch
-
     network = spec.network(len(fit.horizons))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(fit.tensors[name])))
-    network.eval()
+    load_weights(network, fit.tensors)
     return network

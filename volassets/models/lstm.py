@@ -8,7 +8,8 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from volassets.models.ensemble import fit_ensemble, forecast_ensemble
+from volassets.models.blocks import Probe
+from volassets.models.ensemble import attention_ensemble, fit_ensemble, forecast_ensemble, probe_ensemble
 from volassets.models.protocol import Fit, Window
 from volassets.models.sequences import CHANNELS, STATIC
 
@@ -30,8 +31,8 @@ class Lstm:
     dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before and after the SiLU layer.")] = 0.2
     epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the window, always from a cold start.")] = 5
     batch_size: Annotated[int, Field(ge=1, le=8192, description="Rows per step.")] = 64
-    last_batch_size: Annotated[int, Field(ge=1, le=65536, description="Rows per step in the last epoch.")] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's first rate.")] = 3e-3
+    last_batch_size: Annotated[int, Field(ge=1, le=65536, description="Rows per step in the last epoch.")] = 256
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's first rate.")] = 5e-3
     final_rate: Annotated[float, Field(ge=0, le=1, description="Last rate of the cosine, as a share.")] = 0.05
     weight_decay: Annotated[float, Field(ge=0, le=1, description="AdamW's weight decay.")] = 0.01
     clip: Annotated[float, Field(gt=0, description="Largest gradient norm.")] = 1.0
@@ -46,6 +47,14 @@ class Lstm:
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
         return forecast_ensemble(self, fit, features, origins)
+
+    def attention(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        """Return the mean weight of each of the last days (lag_days, weight); see `attention_ensemble`."""
+        return attention_ensemble(self, fit, features, origins)
+
+    def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
+        """Return the fitted networks on `origins`, for permutation importance."""
+        return probe_ensemble(self, fit, features, origins)
 
     def network(self, horizons: int) -> StackedLstm:
         """Return the stack of networks, one per seed, not drawn yet."""

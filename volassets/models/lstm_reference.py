@@ -1,14 +1,31 @@
-"""The reference recipe: a two-layer LSTM on the selected indicators of a rolling window."""
+"""The reference recipe: a two-layer LSTM on the selected indicators of a rolling window.
+
+It follows the notebook's numbers (every one a setting) and this package's rules: its features are the
+selected ones of the recipe with the month's scaler, its labels are the annualised volatilities
+sqrt(252 y_h) of the score's own targets, one output per horizon, and training and validation rows
+lie before the cut-off, the validation rows last.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import re
+from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from volassets.models.protocol import Fit, Window
+from volassets.errors import InputError
+from volassets.features.catalogue import RECIPE
+from volassets.models.base import forecast_frame, new_fit, rows_of
+from volassets.models.blocks import Probe, in_blocks, load_weights, weights_of
+from volassets.models.protocol import TRADING_DAYS, Fit, Window
+
+if TYPE_CHECKING:
+    from volassets.models.networks import ReferenceLstm
+    from volassets.models.training import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -40,9 +57,145 @@ class LstmReference:
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
 
     def fit(self, window: Window) -> Fit:
-        """Train on the rolling window with early stopping on its last rows."""
-        raise NotImplementedError
+        """Train on the rolling window with an early stop, then correct the bias on its rows.
+
+        Raises
+        ------
+        InputError
+            If no feature of the recipe is selected, or the window has too few rows.
+        """
+        import torch
+
+        from volassets.models.training import Trainer, cut, history_frame, one_thread
+
+        days = window.features.iloc[-self.window :]
+        inputs = SelectedInputs.of_window(window, self.sequence_length)
+        sequence = inputs.build(days)
+        variances = np.stack([window.target(horizon).to_numpy(np.float64)[-len(days) :] for horizon in window.horizons])
+        rows = np.flatnonzero(np.isfinite(sequence).all(axis=(0, 1)) & np.isfinite(variances[0]))
+        n_validation = round(self.validation_split * len(rows))
+        n_train = len(rows) - n_validation
+        if not inputs.names or n_train < self.batch_size or not n_validation:
+            raise InputError(
+                f"{window.ticker} has {len(inputs.names)} selected features of the recipe, {n_train} training and "
+                f"{n_validation} validation rows before {window.month:%Y-%m-%d}; {self.name} needs at least 1, "
+                f"{self.batch_size} (its batch_size) and 1: choose a later month or change its section."
+            )
+        realised = np.isfinite(variances[:, rows])
+        targets = TRADING_DAYS * np.where(realised, variances[:, rows], 0.0)
+        tensors = [
+            torch.tensor(each, dtype=torch.float32) for each in (sequence[..., rows], np.sqrt(targets), realised)
+        ]
+        seed = window.seed(self.name)
+        with one_thread(), torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = self.network(len(inputs.names), len(window.horizons))
+            trainer = Trainer(network, self.recipe(), [seed], self.device)
+            trainer.fit(cut(tensors, 0, n_train), cut(tensors, n_train, n_validation))
+            fitted = trainer.predict(tensors[0])[0].double().numpy()
+        bias = (targets / fitted**2).sum(axis=1) / realised.sum(axis=1)
+        return new_fit(
+            self,
+            window,
+            pd.DatetimeIndex(days.index[rows]),
+            parameters={
+                "features": list(inputs.names),
+                "center": inputs.center.tolist(),
+                "scale": inputs.scale.tolist(),
+                "bias": bias.tolist() if self.bias_correction else [1.0] * len(bias),
+                "n_validation": n_validation,
+                "best_epoch": trainer.best_epoch,
+            },
+            message="" if trainer.best_epoch < self.epochs else f"still better at the last epoch, {self.epochs}",
+            tensors=weights_of(network),
+            history=history_frame(trainer.history),
+        )
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
-        raise NotImplementedError
+        network = self._restored(fit)
+        sequence = SelectedInputs.of_fit(fit, self.sequence_length).build(features)
+        rows = rows_of(features, origins)
+        volatility = in_blocks(
+            lambda tensor: network(tensor)[0], lambda members: (sequence[..., members],), rows, len(features)
+        )
+        variance = volatility**2 / TRADING_DAYS * np.asarray(fit.parameters["bias"])[:, None]
+        variance[:, ~np.isfinite(sequence[..., rows]).all(axis=(0, 1))] = np.nan
+        return forecast_frame(dict(zip(fit.horizons, variance, strict=True)), origins)
+
+    def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
+        """Return the fitted network on `origins`, for permutation importance."""
+        import torch
+
+        from volassets.models.training import one_thread
+
+        network = self._restored(fit)
+        inputs = SelectedInputs.of_fit(fit, self.sequence_length)
+        bias = np.log(np.asarray(fit.parameters["bias"]) / TRADING_DAYS)[:, None]
+
+        def log_variance(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
+            with one_thread(), torch.no_grad():
+                volatility = network(torch.tensor(arrays[0]))[0].double().numpy()
+            return 2 * np.log(volatility) + bias
+
+        places = {name: (0, (slice(None), number)) for number, name in enumerate(inputs.names)}
+        return Probe(places, (inputs.build(features)[..., rows_of(features, origins)],), log_variance)
+
+    def network(self, inputs: int, horizons: int) -> ReferenceLstm:
+        """Return a fresh network, drawn from PyTorch's global generator."""
+        from volassets.models.networks import ReferenceLstm
+
+        return ReferenceLstm(inputs, horizons, self.hidden, self.layers, self.dropout, self.loss)
+
+    def recipe(self) -> Recipe:
+        """Return the numbers of the training run."""
+        from volassets.models.training import Recipe
+
+        return Recipe(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            last_batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            rate_factor=self.rate_factor,
+            rate_patience=self.rate_patience,
+            weight_decay=self.weight_decay,
+            decoupled=False,
+            clip=self.clip,
+            patience=self.patience,
+        )
+
+    def _restored(self, fit: Fit) -> ReferenceLstm:
+        network = self.network(len(fit.parameters["features"]), len(fit.horizons))
+        load_weights(network, fit.tensors)
+        return network
+
+
+@plain_dataclass(frozen=True)
+class SelectedInputs:
+    """The month's selected features of the recipe, and their scaler."""
+
+    names: tuple[str, ...]
+    center: np.ndarray
+    scale: np.ndarray
+    length: int
+
+    @classmethod
+    def of_window(cls, window: Window, length: int) -> SelectedInputs:
+        """Take the window's selection; lagged returns belong to the recipe whatever the lags."""
+        chosen = window.selection[window.selection["selected"].astype(bool)]
+        chosen = chosen[[name in RECIPE or re.fullmatch(r"ret_lag_\d+", name) is not None for name in chosen.index]]
+        center, scale = (chosen[column].to_numpy(np.float64) for column in ("center", "scale"))
+        return cls(tuple(chosen.index), center, scale, length)
+
+    @classmethod
+    def of_fit(cls, fit: Fit, length: int) -> SelectedInputs:
+        """Take what the fit was made with."""
+        stored: dict[str, Any] = fit.parameters
+        return cls(tuple(stored["features"]), np.asarray(stored["center"]), np.asarray(stored["scale"]), length)
+
+    def build(self, features: pd.DataFrame) -> np.ndarray:
+        """Return the sequence of every row, float32 (days, features, rows); NaN where a day is missing."""
+        values = (features[list(self.names)].to_numpy(np.float64) - self.center) / self.scale
+        padded = np.concatenate([np.full((self.length - 1, len(self.names)), np.nan), values])
+        windows = np.lib.stride_tricks.sliding_window_view(padded.astype(np.float32), self.length, axis=0)
+        return np.ascontiguousarray(windows.transpose(2, 1, 0))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from volassets.models.training import Rows
+from volassets.models.training import Network, Rows
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward
 tanh_backward = torch.ops.aten.tanh_backward
@@ -94,24 +94,13 @@ class LstmStates(torch.autograd.Function):
 
 
 def uniform(stack: int, *shape: int, fan_in: int) -> nn.Parameter:
-    """Return a parameter of shape (stack, *shape) to be drawn from +-1/sqrt(fan_in) by `draw`."""
+    """Return a parameter of shape (stack, *shape) to be drawn from +-1/sqrt(fan_in) by `Stacked.start`."""
     parameter = nn.Parameter(torch.zeros(stack, *shape))
     parameter.bound = 1 / math.sqrt(fan_in)  # type: ignore[attr-defined]
     return parameter
 
 
-def draw(network: nn.Module, seeds: Sequence[int]) -> None:
-    """Draw the weights of every network of the stack from its own seed; parameters without a bound stay."""
-    with torch.no_grad():
-        for number, seed in enumerate(seeds):
-            generator = torch.Generator().manual_seed(seed)
-            for parameter in network.parameters():
-                bound = getattr(parameter, "bound", 0.0)
-                if bound:
-                    parameter[number].uniform_(-bound, bound, generator=generator)
-
-
-class Stacked(nn.Module):
+class Stacked(Network):
     """Encoder -> [encoding, static] -> dropout -> SiLU layer -> dropout -> one log correction per horizon.
 
     The output layer starts at zero, so an untrained network forecasts the anchored level.
@@ -126,6 +115,16 @@ class Stacked(nn.Module):
         self.hidden_bias = uniform(stack, head, 1, fan_in=encoding + static)
         self.output = nn.Parameter(torch.zeros(stack, horizons, head))
         self.output_bias = nn.Parameter(torch.zeros(stack, horizons, 1))
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Draw the weights of every network of the stack from its own seed; zeros and ones stay."""
+        with torch.no_grad():
+            for number, seed in enumerate(seeds):
+                generator = torch.Generator().manual_seed(seed)
+                for parameter in self.parameters():
+                    bound = getattr(parameter, "bound", 0.0)
+                    if bound:
+                        parameter[number].uniform_(-bound, bound, generator=generator)
 
     def encode(self, sequence: Tensor) -> Tensor:
         """Return the encoding (stack, encoding, n) of a sequence (days, channels, n)."""
@@ -173,12 +172,11 @@ class StackedLstm(Stacked):
         self.recurrent = uniform(stack, 4 * units, channels + 1 + units, fan_in=units)
         self.query = uniform(stack, units, 1, fan_in=units)
 
-    def start(self, seeds: Sequence[int]) -> StackedLstm:
+    def start(self, seeds: Sequence[int]) -> None:
         """Draw the weights; the forget bias starts at 1."""
-        draw(self, seeds)
+        super().start(seeds)
         with torch.no_grad():
             self.recurrent[:, self.units : 2 * self.units, -self.units - 1] = 1.0
-        return self
 
     def states(self, sequence: Tensor) -> Tensor:
         """Return the states, shape (days, stack, units, n); the bias is the weight of a channel of ones."""
@@ -220,55 +218,51 @@ class StackedTransformer(Stacked):
         self.embed = uniform(stack, channels, width, fan_in=channels)
         self.position = uniform(stack, days, width, fan_in=width)
         self.mix = uniform(stack, width, 3 * width, fan_in=width)
+        self.mix_bias = uniform(stack, 1, 3 * width, fan_in=width)
         self.unmix = uniform(stack, width, width, fan_in=width)
-        self.widen = uniform(stack, width, 4 * width, fan_in=width)
-        self.widen_bias = uniform(stack, 1, 4 * width, fan_in=width)
-        self.narrow = uniform(stack, 4 * width, width, fan_in=4 * width)
-        self.narrow_bias = uniform(stack, 1, width, fan_in=4 * width)
-        self.norms = nn.Parameter(torch.ones(stack, 3, 1, width))
-        self.norm_biases = nn.Parameter(torch.zeros(stack, 3, 1, width))
-
-    def start(self, seeds: Sequence[int]) -> StackedTransformer:
-        """Draw the weights."""
-        draw(self, seeds)
-        return self
-
-    def normalised(self, tokens: Tensor, number: int) -> Tensor:
-        """Layer normalisation with the scale and shift of each network, tokens (stack, n * days, width)."""
-        plain = functional.layer_norm(tokens, tokens.shape[-1:])
-        return torch.addcmul(self.norm_biases[:, number], plain, self.norms[:, number])
+        self.widen = uniform(stack, width, 2 * width, fan_in=width)
+        self.widen_bias = uniform(stack, 1, 2 * width, fan_in=width)
+        self.narrow = uniform(stack, 2 * width, width, fan_in=2 * width)
+        self.narrow_bias = uniform(stack, 1, width, fan_in=2 * width)
 
     def queries_keys_values(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return tokens (stack, n * days, width) and queries, keys, values (stack * n, heads, days, width / heads)."""
+        """Return tokens (stack, n * days, width) and queries, keys, values (stack * n * heads, days, width / heads)."""
         days, channels, n = sequence.shape
         flat = sequence.permute(2, 0, 1).reshape(1, n * days, channels).expand(self.stack, -1, -1)
         tokens = torch.bmm(flat, self.embed).unflatten(1, (n, days)) + self.position.unsqueeze(1)
         tokens = tokens.flatten(1, 2)
-        mixed = torch.bmm(self.normalised(tokens, 0), self.mix)
+        mixed = torch.baddbmm(self.mix_bias, normalised(tokens), self.mix)
         split = mixed.view(self.stack * n, days, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return tokens, split.unbind(0)
+        return tokens, split.flatten(1, 2).unbind(0)
 
     def encode(self, sequence: Tensor) -> Tensor:
         """See `Stacked.encode`."""
         days, _, n = sequence.shape
         tokens, (queries, keys, values) = self.queries_keys_values(sequence)
-        seen = functional.scaled_dot_product_attention(queries, keys, values)
-        seen = seen.transpose(1, 2).reshape(self.stack, n * days, -1)
+        # Keys before queries: a softmax over the middle dimension is the faster one.
+        scores = torch.bmm(keys / math.sqrt(keys.shape[2]), queries.transpose(1, 2))
+        seen = torch.bmm(scores.softmax(dim=1).transpose(1, 2), values)
+        seen = seen.view(self.stack * n, self.heads, days, -1).transpose(1, 2).reshape(self.stack, n * days, -1)
         tokens = torch.baddbmm(tokens, seen, self.unmix)
-        wide = functional.gelu(torch.baddbmm(self.widen_bias, self.normalised(tokens, 1), self.widen))
+        wide = functional.silu(torch.baddbmm(self.widen_bias, normalised(tokens), self.widen))
         tokens = tokens + torch.baddbmm(self.narrow_bias, wide, self.narrow)
-        tokens = self.normalised(tokens, 2).view(self.stack, n, days, -1)
+        tokens = normalised(tokens).view(self.stack, n, days, -1)
         return torch.cat([tokens[:, :, -1], tokens.mean(dim=2)], dim=2).transpose(1, 2)
 
     def attention(self, sequence: Tensor) -> Tensor:
         """See `Stacked.attention`: what the last token looks at, mean over heads."""
         days, _, n = sequence.shape
         _, (queries, keys, _) = self.queries_keys_values(sequence)
-        scores = (queries[:, :, -1:] * keys).sum(dim=3) / math.sqrt(keys.shape[3])
-        return scores.softmax(dim=2).mean(dim=1).view(self.stack, n, days).permute(2, 0, 1)
+        scores = (queries[:, -1:] * keys).sum(dim=2) / math.sqrt(keys.shape[2])
+        return scores.softmax(dim=1).view(self.stack, n, self.heads, days).mean(dim=2).permute(2, 0, 1)
 
 
-class ReferenceLstm(nn.Module):
+def normalised(tokens: Tensor) -> Tensor:
+    """Layer normalisation; the linear layer after it has the scale and the shift."""
+    return functional.layer_norm(tokens, tokens.shape[-1:])
+
+
+class ReferenceLstm(Network):
     """LSTM layers -> last state -> dropout -> linear -> softplus: one annualised volatility per horizon."""
 
     stack = 1

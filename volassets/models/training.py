@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import pandas as pd
 import torch
@@ -20,18 +19,18 @@ from torch import Tensor
 Rows = tuple[Tensor, ...]
 
 
-class Network(Protocol):
-    """What the loop needs of an `nn.Module`; losses have one entry per network of the stack."""
+class Network(torch.nn.Module):
+    """What the loop needs of a network; `stack` equal ones are trained side by side."""
 
     stack: int
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
         """Return what one epoch needs of random numbers beside the order of its rows; may be empty."""
-        ...
+        raise NotImplementedError
 
     def loss(self, rows: Rows, noise: Rows) -> Tensor:
         """Return the mean loss of `rows`, shape (stack,); without noise the network is as it forecasts."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,8 @@ class Recipe:
     clip : float
         Largest gradient norm, per network of the stack.
     average : float
-        Decay of the weights' moving average per `batch_size` rows; 0 keeps the last weights.
+        Decay of the weights' moving average per `batch_size` rows, corrected for its start so that
+        the drawn weights have no part in it; 0 keeps the last weights.
     patience : int
         Epochs without a better validation loss before stopping; 0 never stops early.
     """
@@ -95,7 +95,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : Network and nn.Module
+    network : Network
         Trained in place; afterwards it holds the weights that forecast.
     recipe : Recipe
     seeds : sequence of int
@@ -110,7 +110,7 @@ class Trainer:
         Epoch (from 1) whose weights are kept: the one of least validation loss, else the last.
     """
 
-    def __init__(self, network: torch.nn.Module, recipe: Recipe, seeds: Sequence[int], device: str = "auto") -> None:
+    def __init__(self, network: Network, recipe: Recipe, seeds: Sequence[int], device: str = "auto") -> None:
         self.device = choose_device(device)
         self.network = network.to(self.device)
         self.recipe = recipe
@@ -136,6 +136,7 @@ class Trainer:
         sizes = [recipe.batch_of_epoch(epoch, n_rows) for epoch in range(recipe.epochs)]
         rows_to_see = sum(n_rows // size * size for size in sizes)
         rows_seen = 0
+        forgotten = 1.0
         best_loss, stale, rate_stale, rate = math.inf, 0, 0, recipe.learning_rate
 
         for epoch, size in enumerate(sizes, start=1):
@@ -156,7 +157,8 @@ class Trainer:
                 norm = gradient.norm(dim=1, keepdim=True)
                 gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
                 optimizer.step()
-                averaged.lerp_(weights.detach(), 1 - keep)
+                forgotten *= keep
+                averaged.lerp_(weights.detach(), (1 - keep) / (1 - forgotten))
                 total += loss.detach()
                 rows_seen += size
             current = averaged if recipe.average else weights.detach()
@@ -202,7 +204,7 @@ def cut(rows: Rows, start: int, size: int) -> Rows:
     return tuple(tensor.narrow(-1, start, size) for tensor in rows)
 
 
-def flatten(network: torch.nn.Module) -> tuple[Tensor, Tensor]:
+def flatten(network: Network) -> tuple[Tensor, Tensor]:
     """Move all parameters into one buffer, so that clip, step and average are one operation each.
 
     Returns

@@ -1,0 +1,109 @@
+"""Networks evaluated so that a row's bits depend on the row alone, and inputs shuffled for importance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volassets.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+BLOCK = 64
+
+
+def in_blocks(
+    function: Callable[..., Tensor], arrays_of: Callable[[np.ndarray], tuple[np.ndarray, ...]], rows: np.ndarray, n: int
+) -> np.ndarray:
+    """Return the values of `function` at `rows`, shape (outputs, len(rows)).
+
+    The products behind a network may round differently in another batch size or at another place
+    of a batch. So a row is computed at its own place (row modulo 64) of a block of 64 rows, on the
+    CPU with one thread, whatever else is asked for.
+
+    Parameters
+    ----------
+    function : callable
+        From tensors of 64 rows to a tensor of shape (outputs, 64).
+    arrays_of : callable
+        From row numbers to the function's inputs, rows last; NaN is read as 0.
+    rows : ndarray of int
+        Row numbers of the feature table.
+    n : int
+        Rows of the table.
+
+    Raises
+    ------
+    InputError
+        If no row is asked for.
+    """
+    import torch
+
+    from volassets.models.training import one_thread
+
+    if not len(rows):
+        raise InputError("no origin was given: name at least one.")
+    blocks = rows // BLOCK
+    outputs = []
+    order = []
+    with one_thread(), torch.no_grad():
+        for block in np.unique(blocks):
+            wanted = np.flatnonzero(blocks == block)
+            members = np.arange(block * BLOCK, min((block + 1) * BLOCK, n))
+            tensors = []
+            for array in arrays_of(members):
+                tensor = torch.zeros(*array.shape[:-1], BLOCK)
+                tensor[..., : len(members)] = torch.from_numpy(np.nan_to_num(array))
+                tensors.append(tensor)
+            outputs.append(function(*tensors).double().numpy()[:, rows[wanted] - block * BLOCK])
+            order.append(wanted)
+    values = np.empty((len(outputs[0]), len(rows)))
+    values[:, np.concatenate(order)] = np.concatenate(outputs, axis=1)
+    return values
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted network on fixed rows, one input of which may be shuffled.
+
+    Attributes
+    ----------
+    places : mapping of str to (int, tuple)
+        For every input its array and the index of its slice, the rows being last.
+    arrays : tuple of ndarray, float32
+        Inputs, rows last.
+    log_variance : callable
+        From arrays to log variances, shape (horizons, rows).
+    """
+
+    places: Mapping[str, tuple[int, tuple[slice | int, ...]]]
+    arrays: tuple[np.ndarray, ...]
+    log_variance: Callable[[tuple[np.ndarray, ...]], np.ndarray]
+
+    def forecast(self, shuffled: str | None = None, order: np.ndarray | None = None) -> np.ndarray:
+        """Return log variances (horizons, rows), with the input `shuffled` taken from the rows in `order`."""
+        arrays = list(self.arrays)
+        if shuffled is not None:
+            number, where = self.places[shuffled]
+            arrays[number] = arrays[number].copy()
+            arrays[number][where] = self.arrays[number][where][..., order]
+        return self.log_variance(tuple(arrays))
+
+
+def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights by name, for a fit."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.named_parameters()}
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
+    """Put the weights of a fit into a fresh network, ready to forecast."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(tensors[name])))
+    network.eval()
