@@ -84,8 +84,9 @@ def _slices(marked: pd.DataFrame, proxy: pd.Series) -> Iterator[pd.DataFrame]:
 def _regressions(marked: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for target, losses in ((PROXY, marked), (SQUARED_RETURN, on_squared_returns(marked))):
-        for (ticker, model, horizon), own in scored_rows(losses).groupby(["ticker", "model", "horizon"], sort=False):
+        for _, own in scored_rows(losses).groupby(["ticker", "model", "horizon"], sort=False):
             own = own.sort_values("origin_date")
+            ticker, model, horizon = own.iloc[0][["ticker", "model", "horizon"]]
             values = mincer_zarnowitz(
                 own["realized_variance"].to_numpy(np.float64), own["variance"].to_numpy(np.float64), int(horizon)
             )
@@ -98,8 +99,8 @@ def _verdicts(
     ticker: str, board: pd.DataFrame, pairs: pd.DataFrame, backtests: pd.DataFrame, risk: pd.DataFrame
 ) -> pd.DataFrame:
     rows = [
-        (ticker, "leaderboard", int(horizon), leaderboard_verdict(own, pairs))  # type: ignore[call-overload]
-        for horizon, own in board.groupby("horizon", sort=True)
+        (ticker, "leaderboard", int(own["horizon"].iloc[0]), leaderboard_verdict(own, pairs))
+        for _, own in board.groupby("horizon", sort=True)
     ]
     rows.append((ticker, "backtests", 1, backtest_verdict(backtests)))
     rows.append((ticker, "value_at_risk", 1, risk_verdict(risk)))

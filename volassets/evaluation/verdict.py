@@ -13,11 +13,11 @@ SIGNIFICANT = 0.05
 
 
 def p_text(p: float) -> str:
-    """Return a p-value as ``p < .001``, ``p < .01`` or ``p = .04``."""
+    """Return a p-value as ``p < .001``, ``p < .01``, ``p = .048`` or ``p = .41``: more places near the threshold."""
     for bound in (0.001, 0.01):
         if p < bound:
             return f"p < {_decimal(bound, 3 if bound < 0.01 else 2)}"
-    return f"p = {_decimal(p, 2)}"
+    return f"p = {_decimal(p, 3 if p < 0.1 else 2)}"
 
 
 def difference_text(p: float, better: bool) -> str:

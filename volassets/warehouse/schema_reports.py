@@ -13,7 +13,7 @@ _SCORES = (
     number("rmse", "Root mean squared error of the annualised volatility."),
     number("mae", "Mean absolute error of the annualised volatility."),
     number("r2", "R2 of the annualised volatility forecast, out of sample."),
-    number("bias", "Mean of forecast minus realised annualised volatility."),
+    number("bias", "Mean forecast variance over mean realised variance, minus 1."),
 )
 
 LEADERBOARD = Table(
@@ -181,7 +181,7 @@ AUDIT_RESULTS = Table(
     (
         TICKER,
         Column("cut_date", "DATE", "Last date whose bar was kept."),
-        Column("replacement", "VARCHAR", "What the later bars were replaced by: noise or constant."),
+        Column("replacement", "VARCHAR", "What became of the later bars: noise, constant or dropped."),
         Column("stage", "VARCHAR", "features, labels, lags, selection, fits or forecasts."),
         Column("rule", "VARCHAR", "What must hold: nothing before changes, something after does."),
         Column("rows", "INTEGER", "Rows compared."),
