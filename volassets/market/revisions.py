@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from volassets.market.bars import BAR_COLUMNS
+from volassets.market.bars import BAR_COLUMNS, as_bars
 
 REVISION_COLUMNS = ("ticker", "date", "column", "old", "new", "seen_at")
 # Vendors send single-precision numbers: the last digits vary between answers without meaning anything.
@@ -55,6 +55,7 @@ def update_bars(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_a
     seen_at : datetime
         When the answer came.
     """
+    stored, fetched = as_bars(stored), as_bars(fetched)
     found = revisions(ticker, stored, fetched, seen_at)
     fetched = on_stored_scale(stored, fetched)
     revised = pd.DatetimeIndex(found["date"].unique())

@@ -109,7 +109,8 @@ class GraphRunner:
         bars = run.bars(ticker)
         if needs_fetch(self._source, ticker, bars, run.calendar(ticker)):
             fetched = self._source.fetch(ticker)
-            require_valid(ticker, check_bars(ticker, fetched, run.calendar(ticker)))
+            findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=self._settings.proxy)
+            require_valid(ticker, findings)
             bars = fetched if fetched.index[-1] >= (bars.index[-1] if len(bars) else fetched.index[0]) else bars
         inputs = TickerInputs(run, ticker, bars)
         earliest = refit_month(self._settings.start_month)

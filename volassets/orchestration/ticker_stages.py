@@ -49,7 +49,7 @@ def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
         If the bars break a blocking rule. Nothing is written, the stored bars stay.
     """
     fetched = source.fetch(ticker)
-    findings = check_bars(ticker, fetched, run.calendar(ticker))
+    findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=run.settings.proxy)
     require_valid(ticker, findings)
     now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
     stored = run.bars(ticker)

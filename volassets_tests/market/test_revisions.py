@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.market.bars import total_return_factor
+from volassets.market.bars import as_bars, total_return_factor
 from volassets.market.revisions import REVISION_COLUMNS, on_stored_scale, revisions, update_bars
 
 SEEN = datetime(2020, 5, 1, 12)
@@ -16,7 +16,7 @@ SEEN = datetime(2020, 5, 1, 12)
 
 @pytest.fixture
 def fetched(simulated_bars) -> pd.DataFrame:
-    bars = simulated_bars(120, 5)
+    bars = as_bars(simulated_bars(120, 5))
     bars.loc[bars.index[:40], "adj_close"] *= 0.98
     return bars
 
@@ -107,6 +107,30 @@ def test_a_split_revises_every_old_row_and_no_return(fetched: pd.DataFrame) -> N
     assert len(update.revisions) == 600
     pd.testing.assert_frame_equal(update.bars, later, check_freq=False)
     np.testing.assert_allclose(total_return_factor(update.bars), total_return_factor(fetched), rtol=1e-12)
+
+
+def test_a_split_changes_no_feature_dated_before_it(simulated_bars) -> None:
+    from volassets.features.table import build_features
+    from volassets.market.calendar import named_calendar
+
+    before, day = simulated_bars(900, 1), 700
+    after = before.copy()
+    after.iloc[day:, :5] /= 4
+    after.iloc[:day, after.columns.get_loc("adj_close")] /= 4
+    known_then = build_features(before.iloc[:day], named_calendar("XNYS"))
+    known_now = build_features(after, named_calendar("XNYS")).iloc[:day]
+    pd.testing.assert_frame_equal(known_now, known_then, rtol=1e-12, check_freq=False)
+    # The day itself has an ordinary return: the factor is divided out within each day.
+    unsplit = build_features(before, named_calendar("XNYS"))["return"]
+    np.testing.assert_allclose(build_features(after, named_calendar("XNYS"))["return"], unsplit, rtol=1e-9)
+
+
+def test_stored_dates_of_another_resolution(fetched: pd.DataFrame) -> None:
+    stored = fetched.head(100).set_axis(fetched.index[:100].as_unit("us"))
+    update = update_bars("X", stored, fetched, SEEN)
+    assert update.bars.index.dtype == "datetime64[ns]"
+    assert len(update.changed) == 20
+    assert update_bars("X", stored.head(0), fetched, SEEN).bars.index.dtype == "datetime64[ns]"
 
 
 def test_no_common_date_leaves_the_answer_as_it_is(fetched: pd.DataFrame) -> None:
