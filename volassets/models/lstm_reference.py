@@ -83,9 +83,8 @@ class LstmReference:
             )
         realised = np.isfinite(variances[:, rows])
         targets = TRADING_DAYS * np.where(realised, variances[:, rows], 0.0)
-        tensors = [
-            torch.tensor(each, dtype=torch.float32) for each in (sequence[..., rows], np.sqrt(targets), realised)
-        ]
+        arrays = (sequence[..., rows], np.sqrt(targets), realised)
+        tensors = tuple(torch.tensor(array, dtype=torch.float32) for array in arrays)
         seed = window.seed(self.name)
         with one_thread(), torch.random.fork_rng():
             torch.manual_seed(seed)

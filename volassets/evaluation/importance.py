@@ -1,0 +1,83 @@
+"""Permutation importance: how much worse a network forecasts when one input is shuffled.
+
+Source: Breiman (2001), Fisher, Rudin and Dominici (2019), with QLIKE as the loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.models.forecasting import specification
+from volassets.models.protocol import Fit, Window
+
+ROWS = 252
+REPEATS = 5
+
+
+def feature_importance(fit: Fit, window: Window, repeats: int = REPEATS, rows: int = ROWS) -> pd.DataFrame:
+    """Shuffle every input of a fitted network in turn over the window's last realised rows.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a network, made from `window`.
+    window : Window
+        Its rows end before the cut-off, so the test month has no part in it.
+    repeats : int
+        Shuffles per input, at least 2; every input sees the same ones.
+    rows : int
+        Origins to use, the last ones whose shortest label is realised; never more than the fit's
+        validation rows where it has any.
+
+    Returns
+    -------
+    DataFrame
+        Columns feature, delta_qlike (mean rise of the QLIKE of the shortest horizon) and std_error
+        (of that mean, over the shuffles), the largest rise first. A sequence's channel is shuffled with
+        all its days, and named ``sequence:<channel>``; a value at the origin is ``static:<name>``.
+
+    Raises
+    ------
+    InputError
+        If the model is no network, or fewer than 2 repeats or 10 rows are there.
+
+    Notes
+    -----
+    Rows that a network without validation rows was trained on tell what it uses, not what
+    generalises. Inputs that say nearly the same share their importance.
+    """
+    spec = specification(fit)
+    if not hasattr(spec, "probe"):
+        raise InputError(f"model {fit.model!r} has no inputs to shuffle: give the fit of a network.")
+    horizon = min(fit.horizons)
+    target = window.target(horizon)
+    recent = pd.DatetimeIndex(window.features.index[-_span(fit, rows) - horizon :])
+    usable = spec.forecast(fit, window.features, recent)[horizon]
+    origins = usable.index[usable.notna() & target.reindex(usable.index).gt(0)]
+    if repeats < 2 or len(origins) < 10:
+        raise InputError(
+            f"importance needs 2 repeats and 10 realised rows, {repeats} and {len(origins)} are there: raise them."
+        )
+    probe = spec.probe(fit, window.features, origins)
+    log_target = np.log(target.loc[origins].to_numpy(np.float64))
+    column = fit.horizons.index(horizon)
+
+    def qlike(log_variance: np.ndarray) -> float:
+        error = log_target - log_variance[column]
+        return float(np.mean(np.exp(error) - error - 1))
+
+    base = qlike(probe.forecast())
+    generator = np.random.default_rng(window.seed(f"{fit.model} importance"))
+    orders = [generator.permutation(len(origins)) for _ in range(repeats)]
+    lines = []
+    for name in probe.places:
+        rises = np.array([qlike(probe.forecast(name, order)) - base for order in orders])
+        lines.append((name, rises.mean(), rises.std(ddof=1) / np.sqrt(repeats)))
+    frame = pd.DataFrame(lines, columns=["feature", "delta_qlike", "std_error"])
+    return frame.sort_values("delta_qlike", ascending=False, kind="stable", ignore_index=True)
+
+
+def _span(fit: Fit, rows: int) -> int:
+    return min(rows, int(fit.parameters.get("n_validation", rows)))

@@ -1,0 +1,188 @@
+"""Checkpoints: one safetensors file per fit, its JSON header telling everything that is not a weight.
+
+A month's forecasts need the checkpoint and the feature table, nothing else. No pickle: reading a
+file runs no code of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.models.protocol import Fit
+from volassets.models.registry import MODELS
+from volassets.timing import refit_month
+
+FORMAT_VERSION = 1
+HEADER = "volassets"
+
+
+def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
+    """Write a fit so that the file is there whole or not at all.
+
+    Parameters
+    ----------
+    fit : Fit
+        With tensors; its history is kept elsewhere (``training_history``).
+    path : str or Path
+        Its directory is made where it is missing; an older file of that name is replaced.
+    data_hash : str
+        Identifies the inputs that the fit was made from.
+    code_version : str
+        Of the model that made it.
+
+    Raises
+    ------
+    InputError
+        If the fit has no tensors.
+    """
+    from safetensors.numpy import save as encode
+
+    if not fit.tensors:
+        raise InputError(f"the fit of {fit.model!r} has no weights: only networks are kept as checkpoints.")
+    path = Path(path)
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in fit.tensors.items()}
+    header = {
+        "format_version": FORMAT_VERSION,
+        "code_version": code_version,
+        "data_hash": data_hash,
+        "digest": _digest(tensors),
+        "model": fit.model,
+        "spec": fit.spec,
+        "ticker": fit.ticker,
+        "month": f"{fit.month:%Y-%m}",
+        "horizons": list(fit.horizons),
+        "ratio": fit.ratio,
+        "train_start": f"{fit.train_start:%Y-%m-%d}",
+        "train_end": f"{fit.train_end:%Y-%m-%d}",
+        "n_train": fit.n_train,
+        "parameters": fit.parameters,
+        "log_likelihood": fit.log_likelihood,
+        "converged": fit.converged,
+        "message": fit.message,
+    }
+    _replace(path, encode(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)}))
+
+
+def load(path: str | Path, data_hash: str | None = None) -> Fit:
+    """Read a fit, whole and usable by this release, or say why not.
+
+    Parameters
+    ----------
+    path : str or Path
+        File that `save` wrote.
+    data_hash : str, optional
+        What the file must have been made from; not looked at where it is None.
+
+    Returns
+    -------
+    Fit
+        Without history. `volassets.models.forecasting.forecast` gives its forecasts bit for bit.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or changed, has no header of ours, is of another format or model
+        version, or was made from other data.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    header = _header(path, metadata)
+    _require_usable(path, header, tensors, data_hash)
+    return Fit(
+        model=header["model"],
+        spec=header["spec"],
+        ticker=header["ticker"],
+        month=refit_month(header["month"]),
+        horizons=tuple(header["horizons"]),
+        ratio=header["ratio"],
+        train_start=pd.Timestamp(header["train_start"]),
+        train_end=pd.Timestamp(header["train_end"]),
+        n_train=header["n_train"],
+        parameters=header["parameters"],
+        log_likelihood=header["log_likelihood"],
+        converged=header["converged"],
+        message=header["message"],
+        tensors=tensors,
+    )
+
+
+def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}: fit that month again, or correct the path.")
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"checkpoint {path} is truncated or corrupt ({error}): delete it and fit that month again."
+        ) from None
+
+
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if HEADER not in metadata:
+        raise InputError(f"{path} has no volassets header, so it is not a checkpoint of a fit: give one that is.")
+    try:
+        header = json.loads(metadata[HEADER])
+        version = header["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"the header of {path} cannot be read: delete it and fit that month again.") from None
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"checkpoint {path} has format version {version}, this release reads {FORMAT_VERSION}: "
+            "fit that month again, or use the release that wrote it."
+        )
+    return header
+
+
+def _require_usable(
+    path: Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray], data_hash: str | None
+) -> None:
+    model = header.get("model")
+    if header.get("digest") != _digest(tensors):
+        raise InputError(f"the weights in {path} do not match their digest: delete it and fit that month again.")
+    if model not in MODELS:
+        raise InputError(f"checkpoint {path} is of model {model!r}; known are {', '.join(MODELS)}.")
+    if header["code_version"] != MODELS[model].code_version:
+        raise InputError(
+            f"checkpoint {path} was made by version {header['code_version']} of {model}, this release has "
+            f"{MODELS[model].code_version}: fit that month again, or use the release that wrote it."
+        )
+    if data_hash is not None and header["data_hash"] != data_hash:
+        raise InputError(
+            f"checkpoint {path} was made from data {header['data_hash']}, not {data_hash}: fit that month again."
+        )
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}|{tensor.dtype.str}|{tensor.shape}|".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside the target, flush to the disk, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
