@@ -54,6 +54,10 @@ class LstmReference:
     bias_correction: Annotated[
         bool, Field(description="Multiply variances by the training rows' mean of y/f, per horizon.")
     ] = True
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Field(description="Products in training; auto takes bfloat16 on a CPU that has it, a third of the time less."),
+    ] = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
 
     def fit(self, window: Window) -> Fit:
@@ -86,9 +90,10 @@ class LstmReference:
         arrays = (sequence[..., rows], np.sqrt(targets), realised)
         tensors = tuple(torch.tensor(array, dtype=torch.float32) for array in arrays)
         seed = window.seed(self.name)
-        with one_thread(), torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = self.network(len(inputs.names), len(window.horizons))
+        with one_thread():
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                network = self.network(len(inputs.names), len(window.horizons))
             trainer = Trainer(network, self.recipe(), [seed], self.device)
             trainer.fit(cut(tensors, 0, n_train), cut(tensors, n_train, n_validation))
             fitted = trainer.predict(tensors[0])[0].double().numpy()
@@ -143,8 +148,18 @@ class LstmReference:
     def network(self, inputs: int, horizons: int) -> ReferenceLstm:
         """Return a fresh network, drawn from PyTorch's global generator."""
         from volassets.models.networks import ReferenceLstm
+        from volassets.models.training import multiplies_bfloat16
 
-        return ReferenceLstm(inputs, horizons, self.hidden, self.layers, self.dropout, self.loss)
+        return ReferenceLstm(
+            inputs,
+            horizons,
+            hidden=self.hidden,
+            layers=self.layers,
+            days=self.sequence_length,
+            dropout=self.dropout,
+            loss=self.loss,
+            short=self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device)),
+        )
 
     def recipe(self) -> Recipe:
         """Return the numbers of the training run."""

@@ -100,6 +100,18 @@ def uniform(stack: int, *shape: int, fan_in: int) -> nn.Parameter:
     return parameter
 
 
+def dropout_factors(share: float, shape: tuple[int, ...], generators: Sequence[torch.Generator]) -> Tensor:
+    """Return 0 for the dropped `share` and 1 / (1 - share) for the rest, shape (generators, *shape).
+
+    The share is rounded to 1/256: one draw then serves eight entries, and drawing is the costly part.
+    """
+    threshold = min(round(share * 256), 255)
+    count = math.prod(shape)
+    draws = [torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None, generator=g) for g in generators]
+    octets = torch.stack(draws).view(torch.uint8)[:, :count]
+    return (octets >= threshold).float().mul_(256 / (256 - threshold)).view(len(generators), *shape)
+
+
 class Stacked(Network):
     """Encoder -> [encoding, static] -> dropout -> SiLU layer -> dropout -> one log correction per horizon.
 
@@ -138,8 +150,7 @@ class Stacked(Network):
         """Return the dropout factors of an epoch, shape (stack, dropped, n_rows), each network from its generator."""
         if not self.dropout:
             return ()
-        kept = torch.stack([torch.rand(sum(self.dropped), n_rows, generator=each) for each in generators])
-        return ((kept >= self.dropout).float().div_(1 - self.dropout).to(self.output.device),)
+        return (dropout_factors(self.dropout, (sum(self.dropped), n_rows), generators).to(self.output.device),)
 
     def forward(self, sequence: Tensor, static: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return o in ln f = anchor + k + o, shape (stack, horizons, n)."""
@@ -263,31 +274,51 @@ def normalised(tokens: Tensor) -> Tensor:
 
 
 class ReferenceLstm(Network):
-    """LSTM layers -> last state -> dropout -> linear -> softplus: one annualised volatility per horizon."""
+    """LSTM layers -> last state -> dropout -> linear -> softplus: one annualised volatility per horizon.
+
+    With `short` the steps of the training multiply in bfloat16, weights and forecasts stay float32.
+    """
 
     stack = 1
 
-    def __init__(self, inputs: int, horizons: int, hidden: int, layers: int, dropout: float, loss: str) -> None:
+    def __init__(
+        self, inputs: int, horizons: int, hidden: int, layers: int, days: int, dropout: float, loss: str, short: bool
+    ) -> None:
         super().__init__()
-        between = dropout if layers > 1 else 0.0
-        self.recurrent = nn.LSTM(inputs, hidden, layers, dropout=between)
-        self.drop = nn.Dropout(dropout)
+        self.days = days
+        self.dropout = dropout
+        self.short = short
+        self.recurrent = nn.ModuleList(nn.LSTM(hidden if layer else inputs, hidden) for layer in range(layers))
         self.output = nn.Linear(hidden, horizons)
         self.row_loss: Callable[[Tensor, Tensor], Tensor] = {"qlike": qlike_of_volatility, "mse": squared_error}[loss]
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
-        """Return nothing: PyTorch's own dropout draws from the global generator, which the fit seeds."""
-        return ()
+        """Return the dropout factors of an epoch: between the layers for every day, and of the last state."""
+        if not self.dropout:
+            return ()
+        hidden, device = self.output.in_features, self.output.weight.device
+        shapes = [(n_rows, self.days, hidden)] * (len(self.recurrent) - 1) + [(n_rows, hidden)]
+        drawn = (dropout_factors(self.dropout, shape, generators)[0].to(device) for shape in shapes)
+        # Rows last for the loop, units contiguous in memory for the product with the states.
+        return tuple(factors.movedim(0, -1) for factors in drawn)
 
-    def forward(self, sequence: Tensor) -> Tensor:
+    def forward(self, sequence: Tensor, *factors: Tensor) -> Tensor:
         """Return volatilities (1, horizons, n) of a sequence (days, inputs, n)."""
-        states, _ = self.recurrent(sequence.transpose(1, 2).contiguous())
-        return functional.softplus(self.output(self.drop(states[-1]))).T.unsqueeze(0)
+        states = sequence.transpose(1, 2).contiguous()
+        with torch.autocast(sequence.device.type, torch.bfloat16, enabled=self.short and self.training):
+            for number, layer in enumerate(self.recurrent):
+                if number and factors:
+                    states = states * factors[number - 1].transpose(1, 2)
+                states, _ = layer(states)
+        last = states[-1].float()
+        if factors:
+            last = last * factors[-1].T
+        return functional.softplus(self.output(last)).T.unsqueeze(0)
 
     def loss(self, rows: Rows, noise: Rows) -> Tensor:
         """Return the mean loss over rows and horizons, unrealised labels left out, shape (1,)."""
         sequence, volatility, realised = rows
-        loss = self.row_loss(volatility, self(sequence)) * realised
+        loss = self.row_loss(volatility, self(sequence, *noise)) * realised
         return (loss.sum(dim=2) / realised.sum(dim=1).clamp(min=1)).mean(dim=1)
 
 

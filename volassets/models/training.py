@@ -157,8 +157,9 @@ class Trainer:
                 norm = gradient.norm(dim=1, keepdim=True)
                 gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
                 optimizer.step()
-                forgotten *= keep
-                averaged.lerp_(weights.detach(), (1 - keep) / (1 - forgotten))
+                if recipe.average:
+                    forgotten *= keep
+                    averaged.lerp_(weights.detach(), (1 - keep) / (1 - forgotten))
                 total += loss.detach()
                 rows_seen += size
             current = averaged if recipe.average else weights.detach()
@@ -252,6 +253,11 @@ def history_frame(history: Sequence[Epoch]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=["seed", "epoch", "train_loss", "validation_loss", "learning_rate"])
     return frame.sort_values(["seed", "epoch"], ignore_index=True)
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Return whether the device called `device` is a CPU with bfloat16 products of its own."""
+    return choose_device(device).type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 @contextmanager
