@@ -1,0 +1,171 @@
+"""What a report is made of: rows of the store, read once per page.
+
+The store is anything with the warehouse's `query` and `read`; nothing here opens or writes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from volassets.reporting.palette import model_order
+from volassets.settings import Settings
+
+SESSIONS_PER_YEAR = 252
+BASELINE = "gjr"
+PREFERRED = "combination"
+
+_SCORED = """
+    SELECT f.model, f.horizon, f.refit_month, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
+        sqrt({sessions} * r.proxy_variance) AS realized,
+        CASE WHEN r.proxy_variance > 0 AND f.variance > 0
+            THEN r.proxy_variance / f.variance - ln(r.proxy_variance / f.variance) - 1 END AS qlike
+    FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
+    WHERE f.ticker = $ticker AND list_contains($models, f.model)
+    ORDER BY f.model, f.horizon, f.origin_date
+"""
+
+
+class Store(Protocol):
+    """The reading half of `volassets.warehouse.store.Warehouse`."""
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the result of a reading statement."""
+        ...
+
+    def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
+        """Return rows of a table or view."""
+        ...
+
+
+class TickerData:
+    """The stored results of one ticker; each frame is empty where there is nothing.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    ticker : str
+    """
+
+    def __init__(self, store: Store, settings: Settings, ticker: str) -> None:
+        self.store, self.settings, self.ticker = store, settings, ticker
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return this ticker's rows of a table."""
+        return self.store.read(name, columns=columns, ticker=self.ticker)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """The stored leaderboard, best QLIKE first within each horizon."""
+        return self.table("leaderboard").sort_values(["horizon", "qlike"], kind="stable", ignore_index=True)
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Models that were compared, in the registry's order."""
+        return model_order(self.leaderboard["model"])
+
+    @cached_property
+    def headline(self) -> str:
+        """The model whose forecasts are drawn: the default one if compared, else the one with the lowest QLIKE."""
+        if PREFERRED in self.models or not self.models:
+            return PREFERRED
+        return str(self.leaderboard["model"].iloc[0])
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """Forecasts whose sessions have passed, annualised volatilities in decimals, with QLIKE."""
+        sql = _SCORED.format(sessions=SESSIONS_PER_YEAR)
+        return self.store.query(sql, {"ticker": self.ticker, "models": self.models})
+
+    def forecasts_of(self, model: str, horizon: int) -> pd.DataFrame:
+        """Return `scored` of one model and horizon, in order of the origin."""
+        rows = self.scored
+        return rows[(rows["model"] == model) & (rows["horizon"] == horizon)]
+
+    @cached_property
+    def horizons(self) -> list[int]:
+        """Horizons with a score, increasing."""
+        return sorted(int(h) for h in self.leaderboard["horizon"].unique())
+
+    @cached_property
+    def bars(self) -> pd.DataFrame:
+        """Bars with the proxy's annualised volatility, by date."""
+        sql = """
+            SELECT p.date, p.close, sqrt($sessions * f.ratio * f.proxy_variance) AS volatility
+            FROM raw_prices p LEFT JOIN realized_vol_features f USING (ticker, date)
+            WHERE ticker = $ticker ORDER BY date
+        """
+        return self.store.query(sql, {"ticker": self.ticker, "sessions": SESSIONS_PER_YEAR})
+
+    @cached_property
+    def selected(self) -> pd.DataFrame:
+        """`selected_features` over all months, features in the catalogue's order."""
+        from volassets.features.catalogue import catalogue
+
+        order = {feature.name: position for position, feature in enumerate(catalogue(self.settings.lags))}
+        rows = self.table("selected_features")
+        positions = rows["feature"].map(order).fillna(len(order))
+        return rows.assign(position=positions).sort_values(["refit_month", "position"], ignore_index=True)
+
+    @cached_property
+    def latest_selection(self) -> pd.DataFrame:
+        """`selected` of the newest month."""
+        rows = self.selected
+        return rows[rows["refit_month"] == rows["refit_month"].max()]
+
+    def training_correlations(self) -> pd.DataFrame:
+        """Return the features' correlations over the rows before the newest refit month."""
+        chosen = self.latest_selection
+        names = list(chosen["feature"][chosen["reason"].isin(["kept", "correlated"])])
+        if not names:
+            return pd.DataFrame()
+        rows = self.table("realized_vol_features", ["date", *names])
+        training = rows[pd.to_datetime(rows["date"]) < chosen["refit_month"].iloc[0]]
+        return training[names].dropna().corr()
+
+    @cached_property
+    def lags(self) -> pd.DataFrame:
+        """`lag_analysis` of the newest month."""
+        rows = self.table("lag_analysis")
+        return rows[rows["refit_month"] == rows["refit_month"].max()]
+
+    @cached_property
+    def training_history(self) -> pd.DataFrame:
+        """`training_history` of each network's newest month."""
+        rows = self.table("training_history")
+        return rows[rows["refit_month"] == rows.groupby("model")["refit_month"].transform("max")]
+
+    @cached_property
+    def attention(self) -> pd.DataFrame:
+        """Mean attention weight per model and lag over the refit months, and its spread between them."""
+        rows = self.table("attention")
+        grouped = rows.groupby(["model", "lag_days"])["weight"]
+        summary = grouped.agg(weight="mean", low="min", high="max", months="count")
+        return summary.reset_index()
+
+    @cached_property
+    def importance(self) -> pd.DataFrame:
+        """Mean rise of QLIKE per model and feature over the refit months, with its standard error."""
+        rows = self.table("feature_importance")
+        grouped = rows.groupby(["model", "feature"])
+        summary = pd.DataFrame(
+            {
+                "delta_qlike": grouped["delta_qlike"].mean(),
+                # Months are treated as independent, which their shared training rows make a lower bound.
+                "std_error": grouped["std_error"].agg(lambda s: float(np.sqrt((s**2).sum()) / len(s))),
+                "months": grouped.size(),
+            }
+        )
+        return summary.reset_index().sort_values(["model", "delta_qlike"], ascending=[True, False], ignore_index=True)
+
+    def qlike_by_month(self, horizon: int = 1) -> pd.DataFrame:
+        """Return mean QLIKE, one row per month of the target date and one column per model."""
+        rows = self.scored[self.scored["horizon"] == horizon]
+        month = pd.to_datetime(rows["target_date"]).dt.to_period("M").dt.to_timestamp().rename("month")
+        means = rows.groupby([month, "model"])["qlike"].mean().unstack("model")
+        return means[model_order(means.columns)]

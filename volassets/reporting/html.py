@@ -1,0 +1,169 @@
+"""One page in one file: escaped text, tables, inline pictures; no script, nothing fetched."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.reporting.figures import to_svg
+from volassets.reporting.palette import look_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Formatter = Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: `name` is its anchor, `body` is HTML."""
+
+    name: str
+    title: str
+    body: str
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table: its heading, how a value is written, and whether the best or worst stands out.
+
+    Attributes
+    ----------
+    heading : str
+    write : callable, optional
+        Value to text; by its type where not given.
+    best : {"", "low", "high"}
+        Which value is set in bold.
+    text : bool
+        Long words: left aligned and broken over lines.
+    model : bool
+        A model's name: shown with its colour.
+    """
+
+    heading: str
+    write: Formatter | None = None
+    best: str = ""
+    text: bool = False
+    model: bool = False
+
+
+def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str:
+    """Return the whole page; `lead` and `footer` are HTML, `title` is text."""
+    here = files("volassets.reporting")
+    contents = "\n".join(f'<li><a href="#{part.name}">{escape(part.title)}</a></li>' for part in sections)
+    body = "\n".join(
+        f'<section id="{part.name}">\n<h2>{escape(part.title)}</h2>\n{part.body}\n</section>' for part in sections
+    )
+    return Template((here / "page.html").read_text("utf-8")).substitute(
+        title=escape(title),
+        style=(here / "style.css").read_text("utf-8"),
+        lead=lead,
+        contents=contents,
+        body=body,
+        footer=footer,
+    )
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Return escaped `text` as a paragraph of class `kind`."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def missing(text: str) -> str:
+    """Return the sentence that stands where there is nothing to show."""
+    return paragraph(text, "missing")
+
+
+def sentences(texts: Sequence[str]) -> str:
+    """Return verdicts as a list."""
+    return '<ul class="verdicts">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def picture(figure: Figure, name: str, caption: str, *, narrow: bool = False) -> str:
+    """Return `figure` inline with its caption, which is also what a screen reader says."""
+    safe = re.sub(r"\W+", "-", name)
+    kind = ' class="narrow"' if narrow else ""
+    return (
+        f'<figure{kind} id="figure-{safe}" role="group" aria-label="{escape(caption)}">'
+        f'<div class="wide">{to_svg(figure, safe)}</div><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def table(frame: pd.DataFrame, columns: Mapping[str, TableColumn]) -> str:
+    """Return the given columns of `frame` as a table that scrolls sideways where it is too wide."""
+    head = "".join(
+        f'<th scope="col"{" class=text" if column.text else ""}>{escape(column.heading)}</th>'
+        for column in columns.values()
+    )
+    marked = {name: _best(frame[name], column.best) for name, column in columns.items() if column.best}
+    rows = []
+    for position, values in enumerate(frame[list(columns)].itertuples(index=False)):
+        cells = []
+        for (name, column), value in zip(columns.items(), values, strict=True):
+            kinds = (["text"] if column.text else []) + (["best"] if marked.get(name) == position else [])
+            kind = f' class="{" ".join(kinds)}"' if kinds else ""
+            cells.append(f"<td{kind}>{_cell(value, column)}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _best(values: pd.Series, which: str) -> int | None:
+    numbers = pd.to_numeric(values, errors="coerce").reset_index(drop=True)
+    if numbers.notna().sum() < 2:
+        return None
+    return int(numbers.idxmin() if which == "low" else numbers.idxmax())
+
+
+def _cell(value: Any, column: TableColumn) -> str:
+    text = escape(number(value) if column.write is None else "" if _absent(value) else column.write(value))
+    if column.model:
+        return f'<span class="swatch" style="background:{look_of(str(value)).colour}"></span>{text}'
+    return text
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def number(value: Any, places: int = 3) -> str:
+    """Return a number to `places` decimals, a date as YYYY-MM-DD, nothing for a missing value."""
+    if _absent(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{places}f}"
+    if hasattr(value, "strftime"):
+        return f"{value:%Y-%m-%d}"
+    return str(value)
+
+
+def percent(value: float) -> str:
+    """Return .123 as ``12.3 %``."""
+    return f"{value:.1%}".replace("%", " %")
+
+
+def signed_percent(value: float) -> str:
+    """Return .123 as ``+12.3 %``."""
+    return f"{value:+.1%}".replace("%", " %")
+
+
+def p_value(value: float) -> str:
+    """Return a p-value to three places, tiny ones as ``< .001``."""
+    return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
+
+
+def decimals(places: int) -> Formatter:
+    """Return a formatter to `places` decimals."""
+    return lambda value: f"{value:,.{places}f}"
+
+
+def count(value: float) -> str:
+    """Return a whole number with separators."""
+    return f"{int(value):,}"

@@ -1,0 +1,105 @@
+"""What the networks did: losses per epoch, attention, importance of their inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from volassets.reporting.figures import INK, legend, new_figure, title
+from volassets.reporting.palette import look_of, model_order
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_FEATURES = 12
+
+
+def training_history(rows: pd.DataFrame) -> Figure:
+    """Draw the loss per epoch of each network's seeds, the mean over them, and the best epoch.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        model, seed, epoch, train_loss, validation_loss; one refit month per model.
+    """
+    models = model_order(rows["model"])
+    figure, axes = new_figure(2.9, 1, len(models), squeeze=False)
+    for axis, model in zip(axes.flat, models, strict=True):
+        own, look = rows[rows["model"] == model], look_of(model)
+        for _, seed in own.groupby("seed"):
+            axis.plot(seed["epoch"], seed["train_loss"], color=look.colour, linewidth=0.6, alpha=0.45)
+        means = own.groupby("epoch")[["train_loss", "validation_loss"]].mean()
+        axis.plot(means.index, means["train_loss"], color=look.colour, linewidth=1.8, label="training, mean of seeds")
+        validated = means["validation_loss"].dropna()
+        if len(validated):
+            axis.plot(validated.index, validated, color=INK, linewidth=1.4, linestyle="--", label="validation, mean")
+        best = best_epoch(own)
+        axis.axvline(best, color=INK, linewidth=0.8, linestyle=":")
+        axis.annotate(
+            f"{'best' if len(validated) else 'last'} epoch {best}",
+            (best, 1.0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            xytext=(-4, -9),
+            ha="right" if best > means.index[0] else "left",
+            fontsize=8,
+            color=INK,
+        )
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("loss" if axis is axes.flat[0] else "")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        title(axis, f"{model}, {pd.Timestamp(own['refit_month'].iloc[0]):%Y-%m}")
+        legend(axis, loc="center right")
+    return figure
+
+
+def best_epoch(rows: pd.DataFrame) -> int:
+    """Return the epoch with the lowest mean validation loss over seeds; the last where none is validated."""
+    means = rows.groupby("epoch")["validation_loss"].mean().dropna()
+    return int(means.idxmin()) if len(means) else int(rows["epoch"].max())
+
+
+def attention(rows: pd.DataFrame) -> Figure:
+    """Draw the mean attention weight per lag, with its range over refit months."""
+    models = model_order(rows["model"])
+    figure, axes = new_figure(2.6, 1, len(models), squeeze=False)
+    for axis, model in zip(axes.flat, models, strict=True):
+        own, look = rows[rows["model"] == model], look_of(model)
+        axis.bar(own["lag_days"], own["weight"], color=look.colour, alpha=0.75, width=0.8, label="mean over months")
+        axis.vlines(own["lag_days"], own["low"], own["high"], color=INK, linewidth=0.9, label="range over months")
+        axis.axhline(1 / len(own), color=INK, linewidth=0.8, linestyle=":", label="all days alike")
+        axis.set_xlabel("sessions before the origin")
+        axis.set_ylabel("attention weight")
+        title(axis, model)
+        legend(axis, loc="upper right")
+    return figure
+
+
+def importance(rows: pd.DataFrame) -> Figure:
+    """Draw the inputs whose permutation costs most, with one standard error to each side."""
+    models = model_order(rows["model"])
+    columns = min(2, len(models))
+    lines = -(-len(models) // columns)
+    counts = rows.groupby("model").size().clip(upper=SHOWN_FEATURES)
+    figure, axes = new_figure((0.9 + 0.21 * int(counts.max())) * lines, lines, columns, squeeze=False)
+    for axis, model in zip(axes.flat, models, strict=False):
+        own = rows[rows["model"] == model].nlargest(SHOWN_FEATURES, "delta_qlike")
+        look, places = look_of(model), np.arange(len(own))
+        axis.barh(places, own["delta_qlike"], color=look.colour, alpha=0.8, height=0.66)
+        axis.hlines(
+            places,
+            own["delta_qlike"] - own["std_error"],
+            own["delta_qlike"] + own["std_error"],
+            color=INK,
+            linewidth=1.2,
+        )
+        axis.set_yticks(places, own["feature"])
+        axis.set_ylim(len(own) - 0.4, -0.6)
+        axis.axvline(0, color=INK, linewidth=0.7)
+        axis.set_xlabel("rise of QLIKE when permuted, ± 1 standard error")
+        title(axis, model)
+    for axis in axes.flat[len(models) :]:
+        axis.set_visible(False)
+    return figure

@@ -1,0 +1,68 @@
+"""How the models learned and what they looked at."""
+
+from __future__ import annotations
+
+from volassets.reporting import html
+from volassets.reporting.data import TickerData
+from volassets.reporting.html import Section
+from volassets.reporting.plots import networks as plots
+
+NETWORK_FAMILIES = ("lstm", "transformer")
+
+
+def training(data: TickerData) -> Section:
+    """Return the losses per epoch of each network's newest month."""
+    rows, title = data.training_history, "Training history"
+    if rows.empty:
+        return Section("training", title, html.missing(f"No network was trained: {_chosen(data)}."))
+    caption = "Loss per epoch in the newest refit month; thin lines are seeds. " + (
+        "The best epoch is the one with the lowest mean validation loss."
+        if rows["validation_loss"].notna().any()
+        else "The number of epochs is fixed and no rows are held back, so the last epoch is the one used."
+    )
+    return Section("training", title, html.picture(plots.training_history(rows), "training", caption))
+
+
+def attention(data: TickerData) -> Section:
+    """Return the mean attention weights per lag."""
+    rows, title = data.attention, "Attention"
+    if rows.empty:
+        return Section("attention", title, html.missing(f"No model with attention was fitted: {_chosen(data)}."))
+    parts = []
+    for model, own in rows.groupby("model", sort=False):
+        near = own.loc[own["lag_days"] < 5, "weight"].sum()
+        parts.append(
+            f"{model} puts {near:.0%} of its attention on the last five of {len(own)} sessions "
+            f"(alike would be {5 / len(own):.0%})."
+        )
+    caption = (
+        "Mean attention weight by session, over the refit months. It says where the network looked, not what mattered."
+    )
+    picture = html.picture(plots.attention(rows), "attention", caption)
+    return Section("attention", title, html.paragraph(" ".join(parts)) + picture)
+
+
+def importance(data: TickerData) -> Section:
+    """Return what permuting an input costs."""
+    rows, title = data.importance, "Importance of the inputs"
+    if rows.empty:
+        setting = data.settings.importance
+        text = (
+            "Not measured: the setting importance is never."
+            if setting == "never"
+            else f"Not measured yet: the setting importance is {setting}, and no such refit of a model that takes "
+            "features is stored."
+        )
+        return Section("importance", title, html.missing(text))
+    caption = (
+        "Rise of the mean QLIKE on validation rows, never on test days, when an input is permuted; mean over "
+        f"{int(rows['months'].max())} refits. Inputs that stand in for one another share their importance."
+    )
+    return Section("importance", title, html.picture(plots.importance(rows), "importance", caption))
+
+
+def _chosen(data: TickerData) -> str:
+    names = [model.name for model in data.settings.chosen_models.values() if model.family in NETWORK_FAMILIES]
+    if not names:
+        return "the models chosen have none"
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} chosen, but no fit is stored yet"

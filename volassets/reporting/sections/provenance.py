@@ -1,0 +1,134 @@
+"""Where the numbers come from: data quality, the leakage audit, settings and versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+import pandas as pd
+
+from volassets.reporting import html
+from volassets.reporting.data import Store, TickerData
+from volassets.reporting.html import Section, TableColumn
+from volassets.settings import Settings
+
+PACKAGES = ("volassets", "numpy", "pandas", "arch", "scikit-learn", "torch", "duckdb", "dagster", "exchange-calendars")
+# Not said: they decide how a run goes, not what comes out; and an address may hold a secret.
+_UNSAID = {"tickers", "csv_dir", "jobs", "webhook"}
+_AUDIT = {
+    "stage": TableColumn("stage"),
+    "rule": TableColumn("rule"),
+    "comparisons": TableColumn("comparisons", html.count),
+    "rows": TableColumn("rows", html.count),
+    "changed_rows": TableColumn("rows changed", html.count),
+    "passed": TableColumn("holds", lambda value: "yes" if value else "NO"),
+}
+
+
+def data_quality(data: TickerData) -> Section:
+    """Return the bars' span, what the checks found and what the source revised."""
+    bars, findings, revised = data.bars, data.table("data_quality"), data.table("price_revisions")
+    if bars.empty:
+        return Section("quality", "Data quality", html.missing(f"No bars of {data.ticker} are stored: run it first."))
+    sources = ", ".join(sorted(data.table("raw_prices", ["source"])["source"].unique()))
+    text = f"{len(bars):,} bars, {bars['date'].iloc[0]:%Y-%m-%d} to {bars['date'].iloc[-1]:%Y-%m-%d}, from {sources}. "
+    text += (
+        f"The source has revised {len(revised):,} values since they were first stored."
+        if len(revised)
+        else "The source has revised nothing since."
+    )
+    body = html.paragraph(text)
+    if findings.empty:
+        return Section("quality", "Data quality", body + html.paragraph("No check found anything."))
+    columns = {
+        "severity": TableColumn("severity"),
+        "check_name": TableColumn("check"),
+        "message": TableColumn("finding", text=True),
+        "n_rows": TableColumn("bars", html.count),
+    }
+    return Section("quality", "Data quality", body + html.table(findings, columns))
+
+
+def audit(data: TickerData) -> Section:
+    """Return what the leakage audit compared and whether every rule holds."""
+    rows, title = data.table("audit_results"), "Leakage audit"
+    if rows.empty:
+        text = f"Not audited yet: run `volassets audit --ticker {data.ticker}`, then write the report again."
+        return Section("audit", title, html.missing(text))
+    failed = rows[~rows["passed"].astype(bool)]
+    cuts = ", ".join(f"{day:%Y-%m-%d}" for day in sorted(rows["cut_date"].unique()))
+    text = (
+        f"The bars after {cuts} were replaced by {', '.join(sorted(rows['replacement'].unique()))}, and everything was "
+        "computed again. "
+    )
+    text += (
+        f"All {len(rows)} comparisons hold: nothing known before changed."
+        if failed.empty
+        else f"{len(failed)} of {len(rows)} comparisons FAIL; first: {failed['stage'].iloc[0]}: "
+        f"{failed['detail'].iloc[0]}"
+    )
+    summary = rows.groupby(["stage", "rule"], sort=False).agg(
+        comparisons=("passed", "size"),
+        rows=("rows", "sum"),
+        changed_rows=("changed_rows", "sum"),
+        passed=("passed", "all"),
+    )
+    return Section("audit", title, html.paragraph(text) + html.table(summary.reset_index(), _AUDIT))
+
+
+def settings_and_versions(settings: Settings, fits: pd.DataFrame) -> Section:
+    """Return the settings, the models' own, and the versions of what computed them.
+
+    Parameters
+    ----------
+    settings : Settings
+    fits : DataFrame
+        `code_version` by model, as stored with the fits; may be empty.
+    """
+    rows = [(name, _text(value)) for name, value in settings.model_dump(mode="json").items() if name not in _UNSAID]
+    columns = {"name": TableColumn("setting"), "value": TableColumn("value", text=True)}
+    parts = ["<h3>Settings</h3>", html.table(pd.DataFrame(rows, columns=["name", "value"]), columns)]
+    models = [
+        (name, model.code_version, ", ".join(f"{key} = {_text(value)}" for key, value in vars(model).items()))
+        for name, model in settings.chosen_models.items()
+    ]
+    frame = pd.DataFrame(models, columns=["model", "code_version", "value"])
+    known = fits.groupby("model")["code_version"].unique().map(lambda v: ", ".join(sorted(v))) if len(fits) else {}
+    frame["stored"] = [known.get(name, "not stored") for name in frame["model"]]
+    parts += [
+        "<h3>Models</h3>",
+        html.table(
+            frame,
+            {
+                "model": TableColumn("model", model=True),
+                "code_version": TableColumn("code"),
+                "stored": TableColumn("fits made with"),
+                "value": TableColumn("settings", text=True),
+            },
+        ),
+        "<h3>Versions</h3>",
+        html.table(
+            pd.DataFrame(_versions(), columns=["name", "value"]),
+            {"name": TableColumn("package"), "value": TableColumn("version")},
+        ),
+    ]
+    return Section("settings", "Settings and versions", "\n".join(parts))
+
+
+def stored_versions(store: Store, tickers: Sequence[str]) -> pd.DataFrame:
+    """Return the code versions of the stored fits by model."""
+    sql = "SELECT DISTINCT model, code_version FROM fits WHERE list_contains($tickers, ticker) ORDER BY ALL"
+    return store.query(sql, {"tickers": list(tickers)})
+
+
+def _versions() -> list[tuple[str, str]]:
+    from importlib.metadata import distributions
+
+    installed = {found.metadata["Name"].lower(): found.version for found in distributions()}
+    return [("python", platform.python_version()), *((name, installed.get(name, "not installed")) for name in PACKAGES)]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value in ("", None, {}) else str(value)

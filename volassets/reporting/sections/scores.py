@@ -1,0 +1,173 @@
+"""What the tests say, the leaderboard, forecasts against what came, losses by month, coverage."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from volassets.reporting import html
+from volassets.reporting.data import BASELINE, TickerData
+from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.plots import forecasts as plots
+
+SCATTER_MODELS = 6
+LEADERBOARD = {
+    "model": TableColumn("model", model=True),
+    "n": TableColumn("origins", html.count),
+    "qlike": TableColumn("QLIKE", html.decimals(3), best="low"),
+    "qlike_vs_gjr": TableColumn("against gjr", html.signed_percent),
+    "dm_p": TableColumn("p (DM)", html.p_value),
+    "mcs_p": TableColumn("p (MCS)", html.p_value),
+    "rmse": TableColumn("RMSE", html.percent, best="low"),
+    "mae": TableColumn("MAE", html.percent, best="low"),
+    "r2": TableColumn("R²", html.decimals(2), best="high"),
+    "bias": TableColumn("bias", html.signed_percent),
+    "mz_slope": TableColumn("MZ slope", html.decimals(2)),
+    "coverage_90": TableColumn("in band", html.percent),
+}
+
+
+def verdicts(data: TickerData) -> Section:
+    """Return what the tests say, leaderboard first."""
+    rows = data.table("verdicts")
+    order = {"leaderboard": 0, "backtests": 1, "value_at_risk": 2}
+    rows = rows.assign(order=rows["topic"].map(order).fillna(len(order))).sort_values(["order", "horizon"])
+    body = html.sentences(list(rows["text"])) if len(rows) else html.missing(not_compared(data))
+    return Section("verdicts", "Verdicts", body + _latest(data))
+
+
+def leaderboard(data: TickerData) -> Section:
+    """Return one table per horizon."""
+    board = data.leaderboard
+    if board.empty:
+        return Section("leaderboard", "Leaderboard", html.missing(not_compared(data)))
+    note = (
+        "Over the origins that all models have. QLIKE compares variances, lower is better; RMSE, MAE and bias are "
+        "of annualised volatilities, in points. DM: Diebold-Mariano test on QLIKE against gjr, two-sided. MCS: "
+        "model confidence set, the 90 % set holds those of at least .10. In bold: the best value, which need not be "
+        "significantly better."
+    )
+    parts = [html.paragraph(note, "note")]
+    for horizon in data.horizons:
+        parts.append(
+            f"<h3>h = {horizon}: {'the next session' if horizon == 1 else f'the next {horizon} sessions'}</h3>"
+        )
+        parts.append(html.table(board[board["horizon"] == horizon], LEADERBOARD))
+    return Section("leaderboard", "Leaderboard", "\n".join(parts))
+
+
+def forecasts(data: TickerData) -> Section:
+    """Return the headline model's path with its band at every horizon, and the scatter."""
+    if data.scored.empty:
+        return Section("forecasts", "Forecast against realised", html.missing(not_compared(data)))
+    model, level = data.headline, data.settings.interval_level
+    parts = []
+    for horizon in data.horizons:
+        rows = data.forecasts_of(model, horizon)
+        if rows.empty:
+            continue
+        caption = (
+            f"{model}, h = {horizon}: forecast and realised volatility of "
+            f"{'the session' if horizon == 1 else f'the {horizon} sessions from the date on'}, with the {level:.0%} "
+            f"band. Each forecast was made at the close before its date. {_path_note(rows)}"
+        )
+        parts.append(html.picture(plots.forecast_band(rows, model, level), f"forecast-{horizon}", caption))
+    shown = data.leaderboard.loc[data.leaderboard["horizon"] == data.horizons[0], "model"].head(SCATTER_MODELS)
+    caption = (
+        f"Realised against forecast volatility, h = {data.horizons[0]}, a point per session, of the "
+        f"{len(shown)} models with the lowest QLIKE. On the line the two agree."
+    )
+    rows = data.scored[data.scored["horizon"] == data.horizons[0]]
+    parts.append(html.picture(plots.scatter(rows, list(shown)), "scatter", caption))
+    return Section("forecasts", "Forecast against realised", "\n".join(parts))
+
+
+def months(data: TickerData) -> Section:
+    """Return QLIKE by month against the baseline."""
+    name, title = "months", f"QLIKE by month against {BASELINE}"
+    if data.scored.empty:
+        return Section(name, title, html.missing(not_compared(data)))
+    means = data.qlike_by_month(data.horizons[0])
+    if BASELINE not in means.columns or len(means.columns) < 2:
+        text = f"Nothing to compare: the forecasts are of {', '.join(means.columns)}; add {BASELINE} to the models."
+        return Section(name, title, html.missing(text))
+    body = html.picture(
+        plots.qlike_months(means, BASELINE),
+        "qlike-months",
+        f"Monthly mean QLIKE less {BASELINE}'s, h = {data.horizons[0]}. Blue: better than {BASELINE} in that month.",
+    )
+    if len(means) < 2:
+        return Section(name, title, body + html.missing("One month only: nothing to add up over time yet."))
+    rows = data.scored[data.scored["horizon"] == data.horizons[0]]
+    body += html.picture(
+        plots.cumulative_qlike(rows, BASELINE),
+        "qlike-sum",
+        f"Running sum of the daily differences, h = {data.horizons[0]}. A falling line gains on {BASELINE}; one step "
+        "is one day that decides a lot.",
+    )
+    return Section(name, title, body)
+
+
+def coverage(data: TickerData) -> Section:
+    """Return how often the realised volatility lay inside the band."""
+    title = "Coverage of the intervals"
+    board = data.leaderboard.dropna(subset=["coverage_90"]) if len(data.leaderboard) else data.leaderboard
+    if board.empty:
+        return Section("coverage", title, html.missing("No interval has been met by an outcome yet."))
+    level = data.settings.interval_level
+    caption = f"Share of realised volatilities inside the band; the line is the nominal {level:.0%}."
+    return Section("coverage", title, html.picture(plots.coverage(board, level), "coverage", caption))
+
+
+def slices(data: TickerData) -> Section:
+    """Return QLIKE by year and by volatility regime, a row per model."""
+    title = "Scores by year and regime"
+    rows = data.table("scores")
+    rows = rows[(rows["target"] == "proxy") & rows["slice_kind"].isin(["year", "regime"])] if len(rows) else rows
+    if rows.empty:
+        return Section("slices", title, html.missing(not_compared(data)))
+    parts = [
+        html.paragraph(
+            "Mean QLIKE; the best of each column in bold. A regime is a third of the days by their past volatility, "
+            "as known at the origin.",
+            "note",
+        )
+    ]
+    for horizon in data.horizons:
+        own = rows[rows["horizon"] == horizon]
+        wide = own.pivot_table(index="model", columns="slice", values="qlike", sort=False)
+        years = sorted(own.loc[own["slice_kind"] == "year", "slice"].unique())
+        names = [*years, *(name for name in ("low", "middle", "high") if name in wide.columns)]
+        wide = wide.loc[[model for model in data.models if model in wide.index], names].reset_index()
+        counts = own.groupby("slice")["n"].max()
+        columns = {"model": TableColumn("model", model=True)} | {
+            name: TableColumn(f"{name} (n = {counts[name]})", html.decimals(3), best="low") for name in names
+        }
+        parts += [f"<h3>h = {horizon}</h3>", html.table(wide, columns)]
+    return Section("slices", title, "\n".join(parts))
+
+
+def not_compared(data: TickerData) -> str:
+    """Return the sentence for a ticker without a comparison."""
+    return f"No forecast of {data.ticker} has been compared with an outcome yet: run a refit month that has passed."
+
+
+def _path_note(rows: pd.DataFrame) -> str:
+    return "Weekly means." if len(rows) > 3 * plots.DAILY_SESSIONS else "A dot is a session."
+
+
+def _latest(data: TickerData) -> str:
+    rows = data.table("latest_forecasts")
+    if rows.empty:
+        return ""
+    rows = rows[rows["model"] == (data.headline if data.headline in set(rows["model"]) else rows["model"].iloc[0])]
+    level = f"{data.settings.interval_level:.0%}".replace("%", " %")
+    columns = {
+        "model": TableColumn("model", model=True),
+        "horizon": TableColumn("sessions"),
+        "origin_date": TableColumn("made at the close of", html.number),
+        "target_date": TableColumn("from", html.number),
+        "volatility": TableColumn("ann. volatility", html.percent),
+        "lower": TableColumn(f"{level} from", html.percent),
+        "upper": TableColumn("to", html.percent),
+    }
+    return "<h3>Newest forecast</h3>" + html.table(rows.sort_values("horizon"), columns)
