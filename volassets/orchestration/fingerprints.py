@@ -3,14 +3,16 @@
 A fingerprint covers the bars before the cut-off, the settings that matter, the code version and
 the fingerprints of what is used upstream. Appended bars therefore change the running month's
 forecasts and nothing else; a revised bar changes every month after it.
+
+`volassets status` asks for millions of them, so whatever is the same for many cells is hashed once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,62 @@ CODE_VERSIONS = {"features": "1", "selected_features": "1", "lag_analysis": "1",
 
 def digest(*parts: Any) -> str:
     """Return 16 hex digits over the JSON of `parts`."""
-    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return _short(json.dumps(parts, sort_keys=True, default=str, separators=(",", ":")))
+
+
+def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class PrefixHashes:
+    """Hashes of the first n rows of an array, for any n; increasing n read every row once.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, columns)
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = np.ascontiguousarray(values)
+        self._rows = [0]
+        self._states = [hashlib.sha256()]
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, rows: int) -> str:
+        """Return 16 hex digits over the first `rows` rows."""
+        if rows not in self._texts:
+            nearest = bisect_right(self._rows, rows) - 1
+            state = self._states[nearest].copy()
+            state.update(self._values[self._rows[nearest] : rows].tobytes())
+            self._rows.insert(nearest + 1, rows)
+            self._states.insert(nearest + 1, state)
+            self._texts[rows] = state.hexdigest()[:16]
+        return self._texts[rows]
+
+
+class ModelHashes:
+    """What a model adds to every one of its cells, whatever the ticker: made once per set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._texts: dict[str, str] = {}
+        self._members: dict[str, tuple[Model, ...]] = {}
+        self.selection = digest(settings.correlation_threshold, settings.scaling, CODE_VERSIONS["selected_features"])
+        self.forecasts = digest(settings.interval_level, CODE_VERSIONS["forecasts"])
+        self.features = digest(settings.lags, settings.proxy, CODE_VERSIONS["features"])
+
+    def model(self, model: Model) -> str:
+        """Hash of the model's specification, its code version and the horizons."""
+        if model.name not in self._texts:
+            parts = (model.name, asdict(model), model.code_version, self.settings.horizons)  # type: ignore[call-overload]
+            self._texts[model.name] = digest(*parts)
+        return self._texts[model.name]
+
+    def members(self, model: Model) -> tuple[Model, ...]:
+        """Specifications of the models that this one combines."""
+        if model.name not in self._members:
+            self._members[model.name] = tuple(self.settings.model(name) for name in getattr(model, "members", ()))
+        return self._members[model.name]
 
 
 class Fingerprints:
@@ -41,60 +97,63 @@ class Fingerprints:
     bars : DataFrame
         The stored bars, index date.
     calendar : object with ``name`` and ``next_session``
+    hashes : ModelHashes, optional
+        Shared by the tickers of one set of settings.
     """
 
-    def __init__(self, settings: Settings, ticker: str, bars: pd.DataFrame, calendar: NextSession) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        ticker: str,
+        bars: pd.DataFrame,
+        calendar: NextSession,
+        hashes: ModelHashes | None = None,
+    ) -> None:
+        self._hashes = hashes or ModelHashes(settings)
         self._ticker = ticker
         self._index = pd.DatetimeIndex(bars.index)
         self._calendar = calendar
-        self._values = np.column_stack(
-            [self._index.asi8.astype(np.float64), bars[list(BAR_COLUMNS)].to_numpy(np.float64)]
-        )
-        self._bars = lru_cache(maxsize=None)(self._hash_bars)
-
-    def _hash_bars(self, rows: int) -> str:
-        return hashlib.sha256(np.ascontiguousarray(self._values[:rows]).tobytes()).hexdigest()[:16]
+        self._name = getattr(calendar, "name", "")
+        values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
+        self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
+        self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
+        self._fits: dict[tuple[str, pd.Timestamp], str] = {}
 
     def _features_of(self, rows: int) -> str:
-        settings = self._settings
-        return digest(
-            self._ticker,
-            self._bars(rows),
-            settings.lags,
-            settings.proxy,
-            getattr(self._calendar, "name", ""),
-            CODE_VERSIONS["features"],
-        )
+        return _short(f"{self._ticker} {self._bars(rows)} {self._name} {self._hashes.features}")
 
     def features(self) -> str:
         """Fingerprint of the whole feature table."""
         return self._features_of(len(self._index))
 
-    def _before(self, month: pd.Timestamp) -> str:
-        return self._features_of(training_length(self._index, month))
+    def _month(self, month: pd.Timestamp) -> tuple[str, str, str]:
+        """Return the hashes of the features before the cut-off, the selection, and the features up to the last origin."""
+        if month not in self._months:
+            before = self._features_of(training_length(self._index, month))
+            selection = _short(f"{before} {self._hashes.selection}")
+            origins = origins_of_month(self._index, month, self._calendar)
+            rows = int(self._index.searchsorted(origins[-1])) + 1 if len(origins) else 0
+            self._months[month] = before, selection, self._features_of(rows)
+        return self._months[month]
 
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""
-        return digest(self._before(month), CODE_VERSIONS["lag_analysis"])
+        return _short(f"{self._month(month)[0]} {CODE_VERSIONS['lag_analysis']}")
 
     def selected_features(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's selection and scaler."""
-        settings = self._settings
-        return digest(
-            self._before(month), settings.correlation_threshold, settings.scaling, CODE_VERSIONS["selected_features"]
-        )
+        return self._month(month)[1]
 
     def fit(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's fit for one month."""
-        upstream = self.selected_features(month) if getattr(model, "uses_selection", False) else self._before(month)
-        members = [self.fit(self._settings.model(name), month) for name in getattr(model, "members", ())]
-        return digest(model.name, asdict(model), model.code_version, self._settings.horizons, upstream, members)  # type: ignore[call-overload]
+        key = (model.name, month)
+        if key not in self._fits:
+            before, selection, _ = self._month(month)
+            upstream = selection if getattr(model, "uses_selection", False) else before
+            members = "".join(self.fit(member, month) for member in self._hashes.members(model))
+            self._fits[key] = _short(f"{self._hashes.model(model)} {upstream} {members}")
+        return self._fits[key]
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
-        origins = origins_of_month(self._index, month, self._calendar)
-        rows = int(self._index.get_loc(origins[-1])) + 1 if len(origins) else 0
-        return digest(
-            self.fit(model, month), self._features_of(rows), self._settings.interval_level, CODE_VERSIONS["forecasts"]
-        )
+        return _short(f"{self.fit(model, month)} {self._month(month)[2]} {self._hashes.forecasts}")

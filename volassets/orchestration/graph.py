@@ -1,14 +1,16 @@
 """What every asset shares: partitions, the run behind a context, its cells, code versions."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
+from volassets.errors import VolassetsError
 from volassets.orchestration.fingerprints import digest
 from volassets.orchestration.inputs import Run
-from volassets.orchestration.stages import Outcome
+from volassets.orchestration.stages import CellsFailed, Outcome
 from volassets.partitions import Cells, cells_of_keys, grid_key
 from volassets.settings import Settings
 
@@ -62,9 +64,9 @@ def cells_of(context: dg.AssetExecutionContext) -> Cells:
     tags = context.run.tags
     if RANGE_START_TAG in tags and PARTITION_TAG in tags:
         raise dg.Failure(
-            f"this run is tagged with the range {tags[RANGE_START_TAG]} ... {tags.get(RANGE_END_TAG)} and with the single "
-            f"partition {tags[PARTITION_TAG]}: a backfill of a job would compute that one cell and report them all. "
-            "Nothing was computed. Start the backfill from the asset page, or with `volassets run`.",
+            f"this run is tagged with the range {tags[RANGE_START_TAG]} ... {tags.get(RANGE_END_TAG)} and with the "
+            f"single partition {tags[PARTITION_TAG]}: a backfill of a job would compute that one cell and report them "
+            "all. Nothing was computed. Start the backfill from the asset page, or with `volassets run`.",
             allow_retries=False,
         )
     return cells_of_keys(context.partition_keys)
@@ -75,19 +77,75 @@ def code_version(settings: Settings, *parts: Any) -> str:
     return digest(settings.horizons, settings.lags, settings.proxy, *parts)
 
 
-def grid_result(
+def grid_events(
     context: dg.AssetExecutionContext,
-    outcomes: Mapping[str, Outcome],
-    per_cell: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dg.MaterializeResult:
-    """Return the result of a grid asset: what was computed, what was right already, numbers per cell."""
-    for key, metadata in (per_cell or {}).items():
-        if key in set(context.partition_keys):
-            context.add_asset_metadata(dict(metadata), partition_key=key)
+    compute: Callable[[Run, Cells], Mapping[str, Outcome]],
+    numbers: Callable[[Run, list[str]], Mapping[str, Mapping[str, Any]]],
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    """Compute a grid asset's cells and yield what Dagster records: the cells, with numbers to plot.
+
+    Where some cells fail, those that are complete are recorded one by one before the failure, so
+    that Dagster's view agrees with the tables.
+
+    Parameters
+    ----------
+    context : AssetExecutionContext
+    compute : callable
+        The stage.
+    numbers : callable
+        Of the run and its tickers: grid key -> {name: number} of what is stored afterwards.
+
+    Raises
+    ------
+    Failure
+        With the errors' texts.
+    """
+    run, cells = run_of(context), cells_of(context)
+    try:
+        outcomes = compute(run, cells)
+    except CellsFailed as error:
+        described = numbers(run, list(cells))
+        for ticker, months in error.finished.items():
+            for key in (grid_key(ticker, month) for month in months):
+                yield dg.AssetMaterialization(
+                    context.asset_key, partition=key, metadata=dict(described.get(key, {})), tags=dimension_tags(key)
+                )
+        raise fail_with(error) from error
+    except VolassetsError as error:
+        raise fail_with(error) from error
+    keys = set(context.partition_keys)
+    for key, described_cell in numbers(run, list(cells)).items():
+        if key in keys:
+            context.add_asset_metadata(dict(described_cell), partition_key=key)
     computed = sum(len(outcome.computed) for outcome in outcomes.values())
     unchanged = sum(len(outcome.unchanged) for outcome in outcomes.values())
     context.log.info(f"{computed} computed, {unchanged} unchanged: their inputs have not changed")
-    return dg.MaterializeResult(metadata={"computed": computed, "unchanged": unchanged})
+    yield dg.MaterializeResult(metadata={"computed": computed, "unchanged": unchanged})
+
+
+def ticker_events(
+    context: dg.AssetExecutionContext, failures: Mapping[str, Exception], per_ticker: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    """Yield what Dagster records of a ticker asset: every ticker that succeeded, also where another one failed.
+
+    Raises
+    ------
+    Failure
+        With the texts of the failures.
+    """
+    if failures:
+        for ticker, described in per_ticker.items():
+            yield dg.AssetMaterialization(context.asset_key, partition=ticker, metadata=dict(described))
+        raise fail_with(VolassetsError("\n".join(map(str, failures.values()))))
+    for ticker, described in per_ticker.items():
+        context.add_asset_metadata(dict(described), partition_key=ticker)
+    yield dg.MaterializeResult()
+
+
+def dimension_tags(key: str) -> dict[str, str]:
+    """Return the tags that Dagster puts on the events of one cell."""
+    month, _, ticker = key.partition("|")
+    return {"dagster/partition/refit_month": month, "dagster/partition/ticker": ticker}
 
 
 def fail_with(error: Exception) -> dg.Failure:
@@ -95,10 +153,10 @@ def fail_with(error: Exception) -> dg.Failure:
     return dg.Failure(str(error), allow_retries=False, metadata={"kind": type(error).__name__})
 
 
-def numbers_per_cell(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, dict[str, float]]:
+def numbers_per_cell(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, dict[str, float]]:
     """Return grid key -> {column: number} for the UI to plot over time; NULL is left out."""
     cells: dict[str, dict[str, float]] = {}
-    for row in rows:
+    for row in frame.to_dict("records"):
         key = grid_key(row["ticker"], row["refit_month"])
-        cells.setdefault(key, {}).update({c: float(row[c]) for c in columns if row[c] is not None and row[c] == row[c]})
+        cells.setdefault(key, {}).update({c: float(row[c]) for c in columns if pd.notna(row[c])})
     return cells

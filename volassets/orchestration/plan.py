@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
 from volassets.models.fitting import spec_of
 from volassets.models.protocol import Model
 from volassets.orchestration.inputs import Run, TickerInputs
-from volassets.orchestration.stages import UNSTORED_FITS, stored_hashes
+from volassets.orchestration.stages import UNSTORED_FITS
+from volassets.orchestration.stored import StoredCells
 
 MISSING = "missing"
 FORCED = "forced"
@@ -32,7 +33,9 @@ class StaleCell:
     reason: str
 
 
-def stale_cells(run: Run, inputs: TickerInputs, months: Iterable[pd.Timestamp]) -> list[StaleCell]:
+def stale_cells(
+    run: Run, inputs: TickerInputs, months: Iterable[pd.Timestamp], stored: StoredCells | None = None
+) -> list[StaleCell]:
     """Return the missing and stale cells of one ticker in pipeline order.
 
     Parameters
@@ -42,84 +45,69 @@ def stale_cells(run: Run, inputs: TickerInputs, months: Iterable[pd.Timestamp]) 
         The ticker's stored bars; cells are judged against them.
     months : iterable of Timestamp
         Refit months asked for.
+    stored : StoredCells, optional
+        What is stored; read for this ticker if not given.
     """
     months = list(months)
-    cells = []
-    for asset, expected, reason in (
-        ("lag_analysis", inputs.fingerprints.lag_analysis, BARS),
-        ("selected_features", inputs.fingerprints.selected_features, f"{BARS}, or selection settings"),
-    ):
-        stored = stored_hashes(run, asset, inputs.ticker)
-        for month in months:
-            why = _reason(run, stored.get((month, "")), expected(month), reason)
-            if why:
-                cells.append(StaleCell(asset, inputs.ticker, month, "", why))
+    stored = stored or StoredCells(run, [inputs.ticker])
+    prints = inputs.fingerprints
+    cells = _stale(run, "lag_analysis", inputs, stored, months, prints.lag_analysis, BARS)
+    selection = prints.selected_features
+    cells += _stale(run, "selected_features", inputs, stored, months, selection, f"{BARS}, or selection settings")
     for family in dict.fromkeys(model.family for model in run.settings.chosen_models.values()):
         models = [model for model in run.settings.chosen_models.values() if model.family == family]
-        if family not in UNSTORED_FITS:
-            cells += _stale_fits(run, inputs, months, family, models)
-        cells += _stale_forecasts(run, inputs, months, family, models)
+        for model in models if family not in UNSTORED_FITS else []:
+            found = _stale(run, f"{family}_fits", inputs, stored, months, partial(prints.fit, model), BARS, model.name)
+            cells += [_explained(cell, stored, model) for cell in found]
+        for model in models:
+            expected = partial(prints.forecast, model)
+            cells += _stale(run, f"{family}_forecasts", inputs, stored, months, expected, NEW_BARS, model.name)
     return cells
 
 
-def _reason(run: Run, stored: str | None, expected: str, otherwise: str) -> str:
-    if stored is None:
-        return MISSING
-    if run.force:
-        return FORCED
-    return "" if stored == expected else otherwise
-
-
-def _stale_fits(
-    run: Run, inputs: TickerInputs, months: list[pd.Timestamp], family: str, models: list[Model]
+def _stale(
+    run: Run,
+    asset: str,
+    inputs: TickerInputs,
+    stored: StoredCells,
+    months: list[pd.Timestamp],
+    expected: Callable[[pd.Timestamp], str],
+    reason: str,
+    model: str = "",
 ) -> list[StaleCell]:
-    table = f"{family}_fits"
-    columns = ["refit_month", "model", "data_hash", "code_version", "parameters"]
-    rows = run.warehouse.read(table, columns=columns, ticker=inputs.ticker).to_dict("records")
-    stored = {(pd.Timestamp(row["refit_month"]), row["model"]): row for row in rows}
+    hashes = stored.hashes(asset, inputs.ticker)
     cells = []
     for month in months:
-        for model in models:
-            row = stored.get((month, model.name))
-            why = _reason(run, row and row["data_hash"], inputs.fingerprints.fit(model, month), BARS)
-            if why == BARS and row:
-                why = _changed(row, model) or BARS
-            if why:
-                cells.append(StaleCell(table, inputs.ticker, month, model.name, why))
+        found = hashes.get((month, model))
+        if found is None:
+            cells.append(StaleCell(asset, inputs.ticker, month, model, MISSING))
+        elif run.force:
+            cells.append(StaleCell(asset, inputs.ticker, month, model, FORCED))
+        elif found != expected(month):
+            cells.append(StaleCell(asset, inputs.ticker, month, model, reason))
     return cells
 
 
-def _changed(row: dict[str, str], model: Model) -> str:
-    """Return what changed in the model itself since `row` was fitted; empty when nothing did."""
-    if row["code_version"] != model.code_version:
-        return f"code version of {model.name} {row['code_version']} -> {model.code_version}"
-    before, now = json.loads(row["parameters"])["spec"], spec_of(model)
+def _explained(cell: StaleCell, stored: StoredCells, model: Model) -> StaleCell:
+    """Return the cell of a fit with what changed in the model itself, where something did."""
+    if cell.reason != BARS:
+        return cell
+    version, spec = stored.spec(cell.asset, cell.ticker, cell.month, cell.model)
+    if version != model.code_version:
+        return replace(cell, reason=f"code version of {model.name} {version} -> {model.code_version}")
+    before, now = json.loads(spec), spec_of(model)
     changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
-    return f"{SETTINGS}: [{model.name}] {', '.join(changed)}" if changed else ""
-
-
-def _stale_forecasts(
-    run: Run, inputs: TickerInputs, months: list[pd.Timestamp], family: str, models: list[Model]
-) -> list[StaleCell]:
-    table = f"{family}_forecasts"
-    stored = stored_hashes(run, table, inputs.ticker)
-    cells = []
-    for month in months:
-        for model in models:
-            expected = inputs.fingerprints.forecast(model, month)
-            why = _reason(run, stored.get((month, model.name)), expected, NEW_BARS)
-            if why:
-                cells.append(StaleCell(table, inputs.ticker, month, model.name, why))
-    return cells
+    return replace(cell, reason=f"{SETTINGS}: [{model.name}] {', '.join(changed)}") if changed else cell
 
 
 def summary(cells: Iterable[StaleCell]) -> list[str]:
     """Return one line per asset, ticker and reason: how many cells, over which months."""
-    cells = list(cells)
-    groups: Counter[tuple[str, str, str]] = Counter((cell.asset, cell.ticker, cell.reason) for cell in cells)
+    groups: dict[tuple[str, str, str], list[pd.Timestamp]] = {}
+    for cell in cells:
+        groups.setdefault((cell.asset, cell.ticker, cell.reason), []).append(cell.month)
     lines = []
-    for (asset, ticker, reason), count in groups.items():
-        months = sorted({c.month for c in cells if (c.asset, c.ticker, c.reason) == (asset, ticker, reason)})
-        span = f"{months[0]:%Y-%m}" if len(months) == 1 else f"{months[0]:%Y-%m} .. {months[-1]:%Y-%m}"
-        lines.append(f"{ticker} {asset}: {count} {'cell' if count == 1 else 'cells'} over {span}: {reason}")
+    for (asset, ticker, reason), months in groups.items():
+        first, last = min(months), max(months)
+        span = f"{first:%Y-%m}" if first == last else f"{first:%Y-%m} .. {last:%Y-%m}"
+        lines.append(f"{ticker} {asset}: {len(months)} {'cell' if len(months) == 1 else 'cells'} over {span}: {reason}")
     return lines

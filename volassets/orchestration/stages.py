@@ -15,6 +15,7 @@ from volassets.orchestration import tasks
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.locks import ticker_lock
 from volassets.orchestration.progress import Step, report
+from volassets.orchestration.stored import StoredCells
 from volassets.orchestration.workers import SharedFrame, run_tasks, shared_frame
 from volassets.partitions import Cells
 from volassets.timing import origins_of_month
@@ -34,12 +35,16 @@ class CellsFailed(VolassetsError):
     ----------
     failures : dict
         (ticker, month, model) to the message.
+    finished : dict
+        The months per ticker that are complete all the same.
     """
 
-    def __init__(self, stage: str, failures: dict[Key, str]) -> None:
+    def __init__(self, stage: str, failures: dict[Key, str], refused: dict[str, str], finished: Cells) -> None:
         self.failures = failures
+        self.finished = finished
         lines = [f"{ticker} {month:%Y-%m} {model}: {text}" for (ticker, month, model), text in failures.items()]
-        super().__init__(f"{stage}: {len(failures)} of its cells failed, the others are kept.\n" + "\n".join(lines))
+        count = f"{len(failures)} of its cells failed" if failures else f"{', '.join(refused)} could not be computed"
+        super().__init__("\n".join([f"{stage}: {count}, the others are kept.", *refused.values(), *lines]))
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,6 @@ class Outcome:
 
     computed: list[Key]
     unchanged: list[Key]
-
-
-def stored_hashes(run: Run, table: str, ticker: str) -> dict[tuple[pd.Timestamp, str], str]:
-    """Return (month, model) to stored hash of a table; model is empty where the table has none."""
-    stored = run.warehouse.hashes(table, ticker)
-    models = stored["model"] if "model" in stored else [""] * len(stored)
-    months = pd.to_datetime(stored["refit_month"])
-    return dict(zip(zip(months, models, strict=True), stored["data_hash"], strict=True))
 
 
 def models_of(run: Run, family: str) -> list[Model]:
@@ -164,27 +161,38 @@ def _run_stage(
 ) -> dict[str, Outcome]:
     """Compute what is missing or stale of every ticker's cells; commit as results arrive.
 
+    A ticker that cannot be computed does not stop the others.
+
     Raises
     ------
     InputError
-        Before anything is computed, if a month is not possible.
+        Before anything is computed, if that is so of every ticker.
     CellsFailed
-        After everything else is committed, if a cell failed.
+        After everything else is committed, if a cell failed or a ticker could not be computed.
     """
-    loaded = {ticker: run.inputs(ticker) for ticker in cells}
-    for ticker, inputs in loaded.items():
-        inputs.require_months(cells[ticker])
-    outcomes, failures = {}, {}
-    for ticker, inputs in loaded.items():
-        with ticker_lock(run.settings.home, ticker, run.log), shared_frame(inputs.features) as shared:
-            works = dict(plan(inputs, cells[ticker], shared))
-            stored = {} if run.force else stored_hashes(run, table, ticker)
-            todo = {key: work for key, work in works.items() if stored.get(key[1:]) != work.data_hash}
-            done, failed = _compute(run, stage, todo)
+    outcomes: dict[str, Outcome] = {}
+    failures: dict[Key, str] = {}
+    refused: dict[str, str] = {}
+    for ticker, months in cells.items():
+        try:
+            inputs = run.inputs(ticker)
+            inputs.require_months(months)
+            with ticker_lock(run.settings.home, ticker, run.log), shared_frame(inputs.features) as shared:
+                works = dict(plan(inputs, months, shared))
+                stored = {} if run.force else StoredCells(run, [ticker]).hashes(table, ticker)
+                todo = {key: work for key, work in works.items() if stored.get(key[1:]) != work.data_hash}
+                done, failed = _compute(run, stage, todo)
+        except InputError as error:
+            refused[ticker] = str(error)
+            continue
         outcomes[ticker] = Outcome(done, [key for key in works if key not in todo])
         failures.update(failed)
-    if failures:
-        raise CellsFailed(stage, failures)
+    if refused and not outcomes:
+        raise InputError("\n".join(refused.values()))
+    if failures or refused:
+        broken = {key[:2] for key in failures}
+        finished = {t: [month for month in cells[t] if (t, month) not in broken] for t in outcomes}
+        raise CellsFailed(stage, failures, refused, finished)
     return outcomes
 
 
@@ -231,7 +239,7 @@ def _fit_replacements(
     table: str, ticker: str, month: pd.Timestamp, model: str
 ) -> Callable[[tasks.FitResult], list[Replacement]]:
     cell = _cell(ticker, month, model)
-    names = {"ticker": ticker, "refit_month": month, "model": model}
+    names: dict[str, Any] = {"ticker": ticker, "refit_month": month, "model": model}
 
     def replace(result: tasks.FitResult) -> list[Replacement]:
         parts = [Replacement(table, pd.DataFrame([result.row]), cell)]
@@ -248,7 +256,7 @@ def _forecast_replacements(
     table: str, ticker: str, month: pd.Timestamp, model: str, data_hash: str
 ) -> Callable[[tasks.ForecastResult], list[Replacement]]:
     cell = _cell(ticker, month, model)
-    names = {"ticker": ticker, "refit_month": month, "model": model}
+    names: dict[str, Any] = {"ticker": ticker, "refit_month": month, "model": model}
 
     def replace(result: tasks.ForecastResult) -> list[Replacement]:
         parts = [Replacement(table, result.rows.assign(**names, data_hash=data_hash), cell)]
@@ -266,7 +274,7 @@ def _stored_fits(run: Run, ticker: str) -> dict[pd.Timestamp, dict[str, dict[str
         if family in UNSTORED_FITS:
             continue
         for row in run.warehouse.read(f"{family}_fits", ticker=ticker).to_dict("records"):
-            fits.setdefault(pd.Timestamp(row["refit_month"]), {})[row["model"]] = row
+            fits.setdefault(pd.Timestamp(row["refit_month"]), {})[row["model"]] = {str(k): v for k, v in row.items()}
     return fits
 
 

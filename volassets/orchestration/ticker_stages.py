@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import pandas as pd
 
-from volassets.errors import InputError
+from volassets.errors import InputError, VolassetsError
 from volassets.evaluation.backtest import Rules
 from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
 from volassets.evaluation.ticker_report import compare_ticker
@@ -40,17 +41,37 @@ class Ingested:
     changed_rows: int
 
 
+class BarsRefused(InputError):
+    """The source's bars break a blocking rule; the stored ones stay.
+
+    Attributes
+    ----------
+    findings : list of Finding
+    """
+
+    def __init__(self, message: str, findings: list[Finding]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
 def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
     """Fetch, check and store one ticker's bars; only new and changed rows are written.
 
     Raises
     ------
-    InputError
-        If the bars break a blocking rule. Nothing is written, the stored bars stay.
+    BarsRefused
+        If the bars break a blocking rule.
+    VolassetsError
+        If the source does not answer. In both cases the stored bars stay, and `data_quality` says
+        why they are old.
     """
-    fetched = source.fetch(ticker)
-    findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=run.settings.proxy)
-    require_valid(ticker, findings)
+    try:
+        fetched = source.fetch(ticker)
+        findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=run.settings.proxy)
+        _require_valid(ticker, findings)
+    except VolassetsError as error:
+        _keep_refusal(run, ticker, error)
+        raise
     now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
     stored = run.bars(ticker)
     update = update_bars(ticker, stored, fetched, now)
@@ -63,11 +84,27 @@ def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
     return Ingested(update.bars, update.revisions, findings, len(update.changed))
 
 
+def _require_valid(ticker: str, findings: list[Finding]) -> None:
+    try:
+        require_valid(ticker, findings)
+    except InputError as error:
+        raise BarsRefused(str(error), findings) from None
+
+
+def _keep_refusal(run: Run, ticker: str, error: VolassetsError) -> None:
+    """Put the reason beside the warnings about the bars that stay."""
+    findings = [f for f in getattr(error, "findings", []) if f.severity == "error"]
+    findings = findings or [Finding("source", "error", str(error))]
+    kept = run.warehouse.read("data_quality", ticker=ticker, severity="warning")
+    rows = pd.concat([kept, _finding_rows(ticker, findings)], ignore_index=True)
+    run.warehouse.write(Replacement("data_quality", rows, pd.DataFrame({"ticker": [ticker]})))
+
+
 def _price_writes(
     ticker: str, source: str, update: Update, stored: pd.DataFrame, now: datetime
 ) -> list[Replacement | Upsert]:
     """Return what to write: the changed bars only, unless some were withdrawn; then the ticker's rows as a whole."""
-    names = {"ticker": ticker, "source": source, "fetched_at": now}
+    names: dict[str, Any] = {"ticker": ticker, "source": source, "fetched_at": now}
     writes: list[Replacement | Upsert] = []
     if len(update.revisions):
         writes.append(Upsert("price_revisions", update.revisions))

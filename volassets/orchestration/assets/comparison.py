@@ -1,5 +1,8 @@
 """What came of it: `comparison_reports` per ticker, `panel_report` over all tickers."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
 from volassets.errors import VolassetsError
@@ -12,6 +15,7 @@ from volassets.orchestration.graph import (
     code_version,
     fail_with,
     run_of,
+    ticker_events,
     ticker_partitions,
     tickers_of,
 )
@@ -37,32 +41,27 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         code_version=code_version(settings, CODE_VERSIONS["comparison"], str(backtest_rules(settings))),
         metadata=metadata.definition("leaderboard", settings),
     )
-    def comparison_reports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def comparison_reports(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Leaderboard, tests, backtests and value at risk of a ticker over all its stored forecasts.
 
         Grain: one row per ticker, model and horizon in `leaderboard`; the other comparison tables
         beside it. Every score is of forecasts whose sessions have passed.
         """
-        run, failures = run_of(context), []
+        run, failures, described = run_of(context), {}, {}
         for ticker in tickers_of(context):
             try:
                 tables = compare(run, ticker)
             except VolassetsError as error:
                 context.log.error(str(error))
-                failures.append(error)
+                failures[ticker] = error
                 continue
             board = tables["leaderboard"]
-            context.add_asset_metadata(
-                {
-                    "leaderboard": metadata.markdown_table(board[SHOWN]),
-                    "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in tables["verdicts"]["text"])),
-                    "best_qlike": float(board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()),
-                },
-                partition_key=ticker,
-            )
-        if failures:
-            raise fail_with(VolassetsError("\n".join(map(str, failures))))
-        return dg.MaterializeResult()
+            described[ticker] = {
+                "leaderboard": metadata.markdown_table(board[SHOWN]),
+                "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in tables["verdicts"]["text"])),
+                "best_qlike": float(board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()),
+            }
+        yield from ticker_events(context, failures, described)
 
     @dg.asset(
         deps=[dg.AssetDep(comparison_reports, partition_mapping=dg.AllPartitionMapping())],

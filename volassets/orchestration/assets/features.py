@@ -1,16 +1,20 @@
 """The feature table: `realized_vol_features`, one partition per ticker."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
 from volassets.errors import VolassetsError
 from volassets.orchestration import metadata
+from volassets.orchestration.assets.prices import require_refreshed
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
     ONE_RUN,
     OWNER,
     code_version,
-    fail_with,
     run_of,
+    ticker_events,
     ticker_partitions,
     tickers_of,
 )
@@ -32,28 +36,26 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         code_version=code_version(settings, CODE_VERSIONS["features"]),
         metadata=metadata.definition("realized_vol_features", settings),
     )
-    def realized_vol_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def realized_vol_features(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Variance proxies, indicators and network inputs per session.
 
         Grain: one row per ticker and session; the row of a date uses bars up to and including its
         close. NULL only in the warm-up. Each column's formula, unit and source is in its comment.
         """
-        run, failures = run_of(context), []
+        run, failures, described = run_of(context), {}, {}
         for ticker in tickers_of(context):
             try:
+                require_refreshed(context, run, ticker)
                 features = build_feature_table(run, ticker)
             except VolassetsError as error:
                 context.log.error(str(error))
-                failures.append(error)
+                failures[ticker] = error
                 continue
-            numbers = {
+            described[ticker] = {
                 "rows": len(features),
                 "columns": features.shape[1],
                 "proxy_ratio": float(features["ratio"].iloc[-1]),
             }
-            context.add_asset_metadata(numbers, partition_key=ticker)
-        if failures:
-            raise fail_with(VolassetsError("\n".join(map(str, failures))))
-        return dg.MaterializeResult()
+        yield from ticker_events(context, failures, described)
 
     return [realized_vol_features]

@@ -1,24 +1,20 @@
 """Fits and forecasts: two assets per model family, made from the registry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from volassets.errors import VolassetsError
 from volassets.orchestration import metadata, stages
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
     ONE_RUN,
     OWNER,
     by_ticker,
-    cells_of,
     code_version,
-    fail_with,
+    grid_events,
     grid_partitions,
-    grid_result,
     numbers_per_cell,
-    run_of,
 )
 from volassets.orchestration.inputs import Run
 from volassets.partitions import Cells
@@ -27,11 +23,12 @@ from volassets.settings import Settings
 NETWORK_FAMILIES = ("lstm", "transformer")
 FIT_NUMBERS = """
     SELECT ticker, refit_month, sum(seconds) AS seconds, count(*) FILTER (NOT converged) AS not_converged
-    FROM {table} GROUP BY ALL
+    FROM {table} WHERE list_contains($tickers, ticker) GROUP BY ALL
 """
 FORECAST_NUMBERS = """
     SELECT ticker, date_trunc('month', target_date)::DATE AS refit_month, avg(qlike) AS qlike
-    FROM forecast_losses WHERE horizon = 1 AND list_contains($models, model) GROUP BY ALL
+    FROM forecast_losses WHERE horizon = 1 AND list_contains($tickers, ticker) AND list_contains($models, model)
+    GROUP BY ALL
 """
 
 
@@ -76,11 +73,12 @@ def _fits(settings: Settings, family: str) -> dg.AssetsDefinition:
         "a checkpoint. Months are fitted in parallel; each is committed when done and skipped when its inputs "
         "have not changed.",
     )
-    def fits(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def fits(context: dg.AssetExecutionContext) -> Iterator[Any]:
         def compute(run: Run, cells: Cells) -> dict[str, stages.Outcome]:
             return stages.fit_family(run, family, cells)
 
-        return _run(context, compute, FIT_NUMBERS.format(table=table), ["seconds", "not_converged"], None)
+        numbers = _numbers(FIT_NUMBERS.format(table=table), ["seconds", "not_converged"])
+        yield from grid_events(context, compute, numbers)
 
     return fits
 
@@ -100,22 +98,20 @@ def _forecasts(settings: Settings, family: str) -> dg.AssetsDefinition:
         "Grain: one row per ticker, refit month, model, origin date and horizon; daily variance and annualised "
         "volatility. The month's fit is filtered forward day by day and never refitted.",
     )
-    def forecasts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def forecasts(context: dg.AssetExecutionContext) -> Iterator[Any]:
         def compute(run: Run, cells: Cells) -> dict[str, stages.Outcome]:
             return stages.forecast_family(run, family, cells)
 
-        return _run(context, compute, FORECAST_NUMBERS, ["qlike"], {"models": names})
+        yield from grid_events(context, compute, _numbers(FORECAST_NUMBERS, ["qlike"], {"models": names}))
 
     return forecasts
 
 
-def _run(
-    context: dg.AssetExecutionContext, compute: Any, numbers_sql: str, columns: list[str], parameters: Any
-) -> dg.MaterializeResult:
-    run, cells = run_of(context), cells_of(context)
-    try:
-        outcomes = compute(run, cells)
-    except VolassetsError as error:
-        raise fail_with(error) from error
-    numbers = run.warehouse.query(numbers_sql, parameters).to_dict("records")
-    return grid_result(context, outcomes, numbers_per_cell(numbers, columns))
+def _numbers(
+    sql: str, columns: list[str], parameters: Mapping[str, Any] | None = None
+) -> Callable[[Run, list[str]], dict[str, dict[str, float]]]:
+    def read(run: Run, tickers: list[str]) -> dict[str, dict[str, float]]:
+        rows = run.warehouse.query(sql, {"tickers": tickers, **(parameters or {})})
+        return numbers_per_cell(rows, columns)
+
+    return read
