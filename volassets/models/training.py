@@ -2,7 +2,7 @@
 
 It knows a network, tensors, numbers and a callback. Rows are the last dimension of every tensor. A network may hold a
 stack of equal networks that differ in their seed; they see the same batches and are trained side by
-side, which costs far less than one after the other, and each is as it would be alone.
+side, which costs far less than one after the other. None has a part in another's loss, clip or step.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pandas as pd
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from volassets.models.blocks import Probe
@@ -40,6 +40,12 @@ class Transformer:
     average: Annotated[float, Field(ge=0, lt=1, description="Decay of the weight average that forecasts.")] = 0.99
     seeds: Annotated[int, Field(ge=1, le=64, description="Networks averaged in logs.")] = 5
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Transformer:
+        if self.width % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide width = {self.width}")
+        return self
 
     def fit(self, window: Window) -> Fit:
         """Train on every realised row before the cut-off."""
