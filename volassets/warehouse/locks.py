@@ -38,6 +38,7 @@ class Patience:
         self._start = time.monotonic()
         self._seconds = seconds
         self._say = say
+        self._said: set[str] = set()
         self._next = SILENT_SECONDS
 
     @property
@@ -59,7 +60,8 @@ class Patience:
                 f"{self._path} was not free for {self._seconds:.0f} s: waited for {for_what}. Close what holds it and "
                 "ask again; nothing was written."
             )
-        if seconds > self._next:
+        if seconds > self._next or (seconds > SILENT_SECONDS and for_what not in self._said):
+            self._said.add(for_what)
             self._say(f"waiting for {for_what} of {self._path} ({seconds:.0f} s so far)")
             self._next = seconds + REMIND_SECONDS
 

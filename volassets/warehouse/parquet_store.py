@@ -8,6 +8,7 @@ one cell the last wins whole. A call that writes several tables writes them in t
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,10 +65,24 @@ class ParquetWarehouse(Warehouse):
             copy = DuckDBWarehouse(self._settings, path=Path(folder, "backup.duckdb"))
             put_in_place(Path(file), copy.path)
             before = {path for table in self.schema.tables.values() for path in self.files.listed(table)}
-            kept = {path for table in self.schema.tables.values() for path in _paths(self, copy, table)}
-            copy_rows(copy, self, self.schema.tables)
+            logs = [table for table in self.schema.tables.values() if table.append_only]
+            copy_rows(copy, self, [name for name, table in self.schema.tables.items() if not table.append_only])
+            kept = {path for table in self.schema.tables.values() for path in self._paths(copy, table)}
+            for table in logs:
+                rows = checked_rows(table, copy.read(table.name))
+                kept |= {self._put_log(table, cell, part) for cell, part in by_cell(table, rows)}
         for path in sorted(before - kept):
             self.files.remove(path)
+
+    def _paths(self, source: Warehouse, table: Table) -> list[str]:
+        """Return the paths that the rows of `source` in `table` have here, a log's excepted."""
+        if table.append_only:
+            return []
+        if not table.cell:
+            return [self.files.path(table, ())]
+        names = ", ".join(map(quoted, table.cell))
+        cells = source.query(f"SELECT DISTINCT {names} FROM {quoted(table.name)}")
+        return [self.files.path(table, cell) for cell in cells.itertuples(index=False, name=None)]
 
     def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
         changed = 0
@@ -81,7 +96,7 @@ class ParquetWarehouse(Warehouse):
 
     def _upsert(self, change: CheckedUpsert) -> int:
         table, changed = change.table, 0
-        for cell, rows in by_cell(table, change.rows, change.rows[list(table.cell)].drop_duplicates()):
+        for cell, rows in by_cell(table, change.rows):
             stored = checked_rows(table, self.read(table.name, **dict(zip(table.cell, cell, strict=True))))
             same = rows.merge(
                 stored[list(change.same)].drop_duplicates(), on=list(change.same), how="left", indicator=True
@@ -90,13 +105,19 @@ class ParquetWarehouse(Warehouse):
             if fresh.empty:
                 continue
             if table.append_only:
-                name = hashlib.sha256(fresh[list(table.key)].to_csv().encode()).hexdigest()[:16]
-                self.files.put(self.files.path(table, cell, name), fresh, table)
+                self._put_log(table, cell, fresh)
                 continue
             both = pd.concat([stored, fresh]).drop_duplicates(list(table.key), keep="last")
             self.files.put(self.files.path(table, cell), both.sort_values(list(table.key), ignore_index=True), table)
             changed += len(fresh)
         return changed
+
+    def _put_log(self, table: Table, cell: tuple[Any, ...], rows: pd.DataFrame) -> str:
+        """Write rows of a log into a file of their own, named by their keys, and return its path."""
+        name = hashlib.sha256(rows[list(table.key)].to_csv(index=False).encode()).hexdigest()[:16]
+        path = self.files.path(table, cell, name)
+        self.files.put(path, rows, table)
+        return path
 
     def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
         import duckdb
@@ -115,7 +136,7 @@ class ParquetWarehouse(Warehouse):
                 if isinstance(relation, View):
                     connection.execute(create_view(relation))
                 else:
-                    connection.execute(self._over_files(connection, relation, equals))
+                    self._stand_in(connection, relation, equals)
             if len(relations) == len(self.schema.relations):
                 connection.execute(";".join(line for relation in relations for line in comments(relation, "VIEW")))
             return connection.execute(sql, parameters).df()
@@ -126,7 +147,8 @@ class ParquetWarehouse(Warehouse):
 
         relations = self.schema.relations
         try:
-            names = connection.get_table_names(sql)
+            # DuckDB does not name the tables of a statement with parameters; their values do not matter here.
+            names = connection.get_table_names(re.sub(r"\?|\$\w+", "NULL", sql))
         except duckdb.Error:
             names = set()
         if not names or not names <= set(relations) or "duckdb_" in sql or "information_schema" in sql:
@@ -138,8 +160,10 @@ class ParquetWarehouse(Warehouse):
             pending += [need for need in getattr(relations[name], "needs", ()) if need not in needed]
         return [relation for name, relation in relations.items() if name in needed]
 
-    def _over_files(self, connection: DuckDBPyConnection, table: Table, equals: Mapping[str, Any] | None) -> str:
-        """Return the statement that makes `table` a view over its files, typed even where there is none."""
+    def _stand_in(self, connection: DuckDBPyConnection, table: Table, equals: Mapping[str, Any] | None) -> None:
+        """Make `table` a view over its files, typed even where there is none."""
+        import duckdb
+
         empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quoted(c.name)}" for c in table.columns)
         body = f"SELECT {empty} WHERE false"
         if table.name == SCHEMA_VERSION_TABLE.name:
@@ -151,24 +175,24 @@ class ParquetWarehouse(Warehouse):
             # By name, because a file of an earlier release lacks the columns that came later.
             stored = f"SELECT * FROM read_parquet([{listed}], union_by_name=true)"
             body = f"SELECT {typed} FROM ({body} UNION ALL BY NAME {stored})"
-        return f"CREATE VIEW {quoted(table.name)} AS {body}"
+        try:
+            connection.execute(f"CREATE VIEW {quoted(table.name)} AS {body}")
+        except duckdb.InvalidInputException as error:
+            raise StoreError(
+                f"{self.place} has a damaged file of {table.name}: {error}. Remove the file and run again, or restore "
+                "a backup."
+            ) from None
 
 
-def by_cell(table: Table, rows: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Yield each cell's values with its rows, in the order of `cells`."""
+def by_cell(
+    table: Table, rows: pd.DataFrame, cells: pd.DataFrame | None = None
+) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield each cell's values with its rows, in the order of `cells`; those of the rows by default."""
     if not table.cell:
         yield (), rows
         return
     names = list(table.cell)
     found = dict(iter(rows.groupby(names, sort=False)))
+    cells = rows[names].drop_duplicates() if cells is None else cells
     for key in cells.itertuples(index=False, name=None):
         yield key, found.get(key, rows.iloc[:0]).reset_index(drop=True)
-
-
-def _paths(warehouse: ParquetWarehouse, source: Warehouse, table: Table) -> list[str]:
-    """Return the paths that the rows of `source` in `table` will have."""
-    if not table.cell:
-        return [warehouse.files.path(table, ())]
-    names = ", ".join(map(quoted, table.cell))
-    cells = source.query(f"SELECT DISTINCT {names} FROM {quoted(table.name)}")
-    return [warehouse.files.path(table, cell) for cell in cells.itertuples(index=False, name=None)]

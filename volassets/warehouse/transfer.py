@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from volassets.warehouse.checks import StoreError
-from volassets.warehouse.declare import Table, quoted
+from volassets.warehouse.declare import Table, literal, quoted
 from volassets.warehouse.schema import SCHEMA_VERSION_TABLE
 from volassets.warehouse.store import Replacement, Upsert, Warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
@@ -43,14 +45,11 @@ def copy_rows(source: Warehouse, destination: Warehouse, order: Iterable[str]) -
     """Write the rows of `source` into the cells of `destination`, one call per ticker, tables in `order`."""
     tables = [source.table(name) for name in order if name in _stored(source)]
     counts = dict.fromkeys((table.name for table in tables), 0)
-    for ticker in _tickers(source, [table.name for table in tables if table.cell]):
-        changes = []
-        for table in tables:
-            rows = source.read(table.name, ticker=ticker) if table.cell else pd.DataFrame()
-            if len(rows):
-                counts[table.name] += len(rows)
-                changes.append(_change(table, rows))
-        destination.write(*changes)
+    for ticker, there in _tickers(source, [table.name for table in tables if table.cell]).items():
+        frames = {table: source.read(table.name, ticker=ticker) for table in tables if table.name in there}
+        for table, rows in frames.items():
+            counts[table.name] += len(rows)
+        destination.write(*(_change(table, rows) for table, rows in frames.items()))
     for table in tables:
         if not table.cell and len(rows := source.read(table.name)):
             counts[table.name] = len(rows)
@@ -62,9 +61,11 @@ def _stored(warehouse: Warehouse) -> list[str]:
     return [name for name in warehouse.schema.tables if name != SCHEMA_VERSION_TABLE.name]
 
 
-def _tickers(source: Warehouse, names: list[str]) -> list[str]:
-    parts = " UNION ".join(f"SELECT ticker FROM {quoted(name)}" for name in names)
-    return list(source.query(f"SELECT DISTINCT ticker FROM ({parts}) ORDER BY ticker")["ticker"])
+def _tickers(source: Warehouse, names: list[str]) -> dict[str, set[str]]:
+    """Return the tables that have rows of each ticker."""
+    parts = (f"SELECT DISTINCT ticker, {literal(name)} AS name FROM {quoted(name)}" for name in names)
+    found = source.query(f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY ticker")
+    return {str(ticker): set(rows["name"]) for ticker, rows in found.groupby("ticker")}
 
 
 def _change(table: Table, rows: pd.DataFrame) -> Replacement | Upsert:
