@@ -20,10 +20,24 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.models.protocol import Fit
 from volassets.models.registry import MODELS
-from volassets.timing import refit_month
 
 FORMAT_VERSION = 1
 HEADER = "volassets"
+# The fields of a fit, as they are in the header; weights and history are not there.
+DATES = ("month", "train_start", "train_end")
+PLAIN = (
+    "model",
+    "spec",
+    "ticker",
+    "horizons",
+    "ratio",
+    "n_train",
+    "parameters",
+    "log_likelihood",
+    "converged",
+    "message",
+)
+FIELDS = ("format_version", "code_version", "data_hash", "digest", *PLAIN, *DATES)
 
 
 def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
@@ -56,19 +70,8 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
         "code_version": code_version,
         "data_hash": data_hash,
         "digest": _digest(tensors),
-        "model": fit.model,
-        "spec": fit.spec,
-        "ticker": fit.ticker,
-        "month": f"{fit.month:%Y-%m}",
-        "horizons": list(fit.horizons),
-        "ratio": fit.ratio,
-        "train_start": f"{fit.train_start:%Y-%m-%d}",
-        "train_end": f"{fit.train_end:%Y-%m-%d}",
-        "n_train": fit.n_train,
-        "parameters": fit.parameters,
-        "log_likelihood": fit.log_likelihood,
-        "converged": fit.converged,
-        "message": fit.message,
+        **{name: getattr(fit, name) for name in PLAIN},
+        **{name: f"{getattr(fit, name):%Y-%m-%d}" for name in DATES},
     }
     _replace(path, encode(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)}))
 
@@ -98,22 +101,8 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
     metadata, tensors = _read(path)
     header = _header(path, metadata)
     _require_usable(path, header, tensors, data_hash)
-    return Fit(
-        model=header["model"],
-        spec=header["spec"],
-        ticker=header["ticker"],
-        month=refit_month(header["month"]),
-        horizons=tuple(header["horizons"]),
-        ratio=header["ratio"],
-        train_start=pd.Timestamp(header["train_start"]),
-        train_end=pd.Timestamp(header["train_end"]),
-        n_train=header["n_train"],
-        parameters=header["parameters"],
-        log_likelihood=header["log_likelihood"],
-        converged=header["converged"],
-        message=header["message"],
-        tensors=tensors,
-    )
+    fields = {name: header[name] for name in PLAIN} | {name: pd.Timestamp(header[name]) for name in DATES}
+    return Fit(**{**fields, "horizons": tuple(header["horizons"])}, tensors=tensors)
 
 
 def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
@@ -149,8 +138,11 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 def _require_usable(
     path: Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray], data_hash: str | None
 ) -> None:
-    model = header.get("model")
-    if header.get("digest") != _digest(tensors):
+    lacking = [name for name in FIELDS if name not in header]
+    if lacking:
+        raise InputError(f"the header of {path} lacks {lacking[0]}: delete it and fit that month again.")
+    model = header["model"]
+    if header["digest"] != _digest(tensors):
         raise InputError(f"the weights in {path} do not match their digest: delete it and fit that month again.")
     if model not in MODELS:
         raise InputError(f"checkpoint {path} is of model {model!r}; known are {', '.join(MODELS)}.")

@@ -196,8 +196,14 @@ class SelectedInputs:
     @classmethod
     def of_window(cls, window: Window, length: int) -> SelectedInputs:
         """Take the window's selection; lagged returns belong to the recipe whatever the lags."""
-        chosen = window.selection[window.selection["selected"].astype(bool)]
-        chosen = chosen[[name in RECIPE or re.fullmatch(r"ret_lag_\d+", name) is not None for name in chosen.index]]
+        if window.selection.empty:
+            raise InputError(
+                f"the window of {window.ticker} in {window.month:%Y-%m} has no feature selection: "
+                "select its features first."
+            )
+        names = window.selection.index
+        ours = np.array([name in RECIPE or re.fullmatch(r"ret_lag_\d+", name) is not None for name in names])
+        chosen = window.selection.loc[ours & window.selection["selected"].to_numpy(bool)]
         center, scale = (chosen[column].to_numpy(np.float64) for column in ("center", "scale"))
         return cls(tuple(chosen.index), center, scale, length)
 

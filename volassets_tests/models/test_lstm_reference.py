@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from volassets.errors import InputError
+from volassets.features.catalogue import RECIPE
+from volassets.models.lstm_reference import LstmReference, SelectedInputs
+from volassets.models.protocol import TRADING_DAYS, Fit, Window
+from volassets.models.window import make_window
+from volassets_tests.models.windows import origins_after, window_of
+
+MONTH = "2004-01"
+SMALL = LstmReference(hidden=8, window=300, epochs=6, patience=2, sequence_length=10)
+
+
+@pytest.fixture(scope="module")
+def window(sp500_features: pd.DataFrame) -> Window:
+    return make_window("^GSPC", pd.Timestamp(MONTH), sp500_features, (1, 5), 0.95, "standardize")
+
+
+@pytest.fixture(scope="module")
+def fit(window: Window) -> Fit:
+    return SMALL.fit(window)
+
+
+def test_inputs_are_the_selected_features_of_the_recipe(window: Window, fit: Fit) -> None:
+    names = fit.parameters["features"]
+    assert set(names) <= set(RECIPE)
+    assert names == [
+        name for name in window.selection.index if window.selection.loc[name, "selected"] and name in RECIPE
+    ]
+    sequence = SelectedInputs.of_window(window, 10).build(window.features)
+    row, name = 500, names[3]
+    scaled = (window.features[name] - window.selection.loc[name, "center"]) / window.selection.loc[name, "scale"]
+    np.testing.assert_allclose(sequence[:, 3, row], scaled.iloc[row - 9 : row + 1], rtol=1e-5, atol=1e-6)
+
+
+def test_early_stop_on_the_last_rows(fit: Fit) -> None:
+    assert fit.history is not None
+    losses = fit.history["validation_loss"]
+    assert fit.parameters["best_epoch"] == losses.idxmin() + 1
+    assert len(losses) <= 6
+    assert fit.n_train == 300 - 9 - 1
+    assert fit.parameters["n_validation"] == 58
+
+
+def test_only_the_rolling_window_counts(sp500_features: pd.DataFrame, window: Window, fit: Fit) -> None:
+    changed = window.features.copy()
+    changed.iloc[:-300] *= 3.0
+    again = SMALL.fit(dataclasses.replace(window, features=changed))
+    for name, tensor in fit.tensors.items():
+        np.testing.assert_array_equal(again.tensors[name], tensor)
+
+
+def test_bias_correction_is_the_mean_ratio_of_the_windows_rows(
+    sp500_features: pd.DataFrame, window: Window, fit: Fit
+) -> None:
+    raw = dataclasses.replace(SMALL, bias_correction=False).fit(window)
+    assert raw.parameters["bias"] == [1.0, 1.0]
+    days = pd.DatetimeIndex(window.features.index[-291:-1])
+    ratio = window.target(1).loc[days] / SMALL.forecast(raw, sp500_features, days)[1]
+    assert fit.parameters["bias"][0] == pytest.approx(ratio.mean(), rel=1e-4)
+
+
+def test_forecast_of_an_origin_depends_on_nothing_else(sp500_features: pd.DataFrame, fit: Fit) -> None:
+    origins = origins_after(sp500_features, MONTH, before=150)
+    whole = SMALL.forecast(fit, sp500_features, origins)
+    volatility = np.sqrt(TRADING_DAYS * whole.to_numpy())
+    assert ((volatility > 0.01) & (volatility < 2)).all()
+    for day in (origins[3], origins[100], origins[-1]):
+        alone = SMALL.forecast(fit, sp500_features.loc[:day], pd.DatetimeIndex([day], name="date"))
+        pd.testing.assert_frame_equal(alone, whole.loc[[day]], check_exact=True)
+
+
+@pytest.mark.parametrize("changes", [{"loss": "mse"}, {"layers": 1}, {"precision": "bfloat16"}, {"dropout": 0.0}])
+def test_settings_change_the_fit(window: Window, changes: dict[str, object]) -> None:
+    plain = dataclasses.replace(SMALL, epochs=1, precision="float32")
+    base, other = plain.fit(window), dataclasses.replace(plain, **changes).fit(window)  # type: ignore[arg-type]
+    assert not np.array_equal(other.tensors["output.weight"], base.tensors["output.weight"])
+    assert np.isfinite(other.tensors["output.weight"]).all()
+
+
+def test_minmax_scaling_reaches_the_network(sp500_features: pd.DataFrame) -> None:
+    window = make_window("^GSPC", pd.Timestamp(MONTH), sp500_features, (1,), 0.95, "minmax")
+    sequence = SelectedInputs.of_window(window, 10).build(window.features)[..., 100:]
+    assert sequence.min() >= -1e-6
+    assert sequence.max() <= 1 + 1e-6
+
+
+def test_no_feature_and_no_rows_are_refused(sp500_features: pd.DataFrame, window: Window) -> None:
+    none = window.selection.assign(selected=False)
+    with pytest.raises(InputError, match="0 selected features"):
+        SMALL.fit(dataclasses.replace(window, selection=none))
+    with pytest.raises(InputError, match="training and"):
+        dataclasses.replace(SMALL, batch_size=500).fit(window)
+
+
+def test_window_without_selection_is_refused(sp500_features: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="selection"):
+        SMALL.fit(window_of(sp500_features, MONTH))
