@@ -118,7 +118,8 @@ def to_svg(figure: Figure, name: str) -> str:
     text = text.replace("xlink:href", "href")
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 system-ui, sans-serif", text)
     text = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg aria-hidden="true"', text, count=1)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    # Only inside tags: the numbers on the axes are text.
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), text)
     for stand_in, colour in _PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)
     return re.sub(r"\n\s*", "\n", text)

@@ -87,12 +87,11 @@ def sentences(texts: Sequence[str]) -> str:
     return '<ul class="verdicts">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
-def picture(figure: Figure, name: str, caption: str, *, narrow: bool = False) -> str:
+def picture(figure: Figure, name: str, caption: str) -> str:
     """Return `figure` inline with its caption, which is also what a screen reader says."""
     safe = re.sub(r"\W+", "-", name)
-    kind = ' class="narrow"' if narrow else ""
     return (
-        f'<figure{kind} id="figure-{safe}" role="group" aria-label="{escape(caption)}">'
+        f'<figure id="figure-{safe}" role="group" aria-label="{escape(caption)}">'
         f'<div class="wide">{to_svg(figure, safe)}</div><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
@@ -147,6 +146,11 @@ def number(value: Any, places: int = 3) -> str:
 def percent(value: float) -> str:
     """Return .123 as ``12.3 %``."""
     return f"{value:.1%}".replace("%", " %")
+
+
+def whole_percent(value: float) -> str:
+    """Return .9 as ``90 %``."""
+    return f"{value:.0%}".replace("%", " %")
 
 
 def signed_percent(value: float) -> str:

@@ -106,7 +106,7 @@ def _newest(store: Store, settings: Settings) -> Section:
         return Section("newest", title, html.missing(NOTHING))
     # The view puts the default model first, so a ticker's first model is the one to show.
     rows = rows[rows["model"] == rows.groupby("ticker")["model"].transform("first")]
-    level = f"{settings.interval_level:.0%}".replace("%", " %")
+    level = html.whole_percent(settings.interval_level)
     columns = {
         "ticker": TableColumn("ticker"),
         "model": TableColumn("model"),

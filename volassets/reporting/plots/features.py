@@ -47,12 +47,12 @@ def price_and_volatility(bars: pd.DataFrame) -> Figure:
 def correlation_map(correlations: pd.DataFrame, dropped: list[str]) -> Figure:
     """Draw the correlations of the training rows in selection order; a dropped feature is marked with a cross."""
     count = len(correlations)
-    figure, axis = new_figure(max(3.2, 0.6 + 0.098 * count), width=max(4.4, 1.9 + 0.098 * count))
+    figure, axis = new_figure(max(3.2, 0.6 + 0.094 * count), width=max(4.4, 1.7 + 0.094 * count))
     image = axis.imshow(correlations.to_numpy(), cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest")
     axis.grid(False)
     names = [f"{name} ×" if name in dropped else name for name in correlations.columns]
     axis.set_yticks(range(count), names)
-    size = 5.5 if count > 40 else 7
+    size = 6 if count > 40 else 7
     axis.tick_params(axis="y", labelsize=size, length=0)
     axis.set_xticks([])
     bar = figure.colorbar(image, ax=axis, pad=0.015, shrink=0.6)
@@ -80,7 +80,7 @@ def kept_months(selected: pd.DataFrame) -> Figure:
     )
     axis.grid(False)
     axis.set_yticks(range(len(grid)), grid.index)
-    axis.tick_params(axis="y", labelsize=5.5 if len(grid) > 40 else 7, length=0)
+    axis.tick_params(axis="y", labelsize=6 if len(grid) > 40 else 7, length=0)
     month_ticks(axis, grid.columns)
     axis.set_xlabel("refit month")
     present = [i for i in range(len(REASONS)) if (grid == i).to_numpy().any()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from volassets.reporting.figures import INK, legend, new_figure, title
+from volassets.reporting.figures import INK, legend_below, new_figure, title
 from volassets.reporting.palette import look_of, model_order
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def training_history(rows: pd.DataFrame) -> Figure:
         axis.set_ylabel("loss" if axis is axes.flat[0] else "")
         axis.xaxis.get_major_locator().set_params(integer=True)
         title(axis, f"{model}, {pd.Timestamp(own['refit_month'].iloc[0]):%Y-%m}")
-        legend(axis, loc="center right")
+    legend_below(figure, axes.flat[0])
     return figure
 
 
@@ -73,7 +73,7 @@ def attention(rows: pd.DataFrame) -> Figure:
         axis.set_xlabel("sessions before the origin")
         axis.set_ylabel("attention weight")
         title(axis, model)
-        legend(axis, loc="upper right")
+    legend_below(figure, axes.flat[0])
     return figure
 
 

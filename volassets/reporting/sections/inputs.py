@@ -38,7 +38,7 @@ def selection(data: TickerData) -> Section:
     if len(correlations) > 1:
         caption = f"Correlations over the training rows of {month:%Y-%m}, in the order of selection; × dropped."
         figure = plots.correlation_map(correlations, list(dropped["feature"]))
-        parts.append(html.picture(figure, "correlations", caption, narrow=True))
+        parts.append(html.picture(figure, "correlations", caption))
     if data.selected["refit_month"].nunique() > 1:
         caption = "Months in which each feature was kept, and why not in the others."
         parts.append(html.picture(plots.kept_months(data.selected), "kept", caption))

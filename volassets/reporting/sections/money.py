@@ -46,7 +46,7 @@ def backtest(data: TickerData) -> Section:
     cost = settings.transaction_cost_bps + settings.slippage_bps
     parts = [
         html.paragraph(
-            f"Weight = {html.percent(settings.target_volatility)} target over the forecast volatility known at the "
+            f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at the "
             f"close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; "
             "cash earns nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
         )
@@ -73,6 +73,7 @@ def drawn_paths(data: TickerData) -> pd.DataFrame:
 def value_at_risk(data: TickerData) -> Section:
     """Return one table per level."""
     title, table = "Value at risk", data.table("value_at_risk")
+    table = table[table["n"] > 0]
     if table.empty:
         text = not_compared(data) if data.leaderboard.empty else "Too few days for a value at risk."
         return Section("risk", title, html.missing(text))
@@ -83,7 +84,7 @@ def value_at_risk(data: TickerData) -> Section:
     parts = [html.paragraph(note, "note")]
     for level, rows in table.groupby("level", sort=False):
         ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
-        parts += [f"<h3>{level:.0%} value at risk</h3>".replace("%", " %"), html.table(ordered, RISK)]
+        parts += [f"<h3>{html.whole_percent(level)} value at risk</h3>", html.table(ordered, RISK)]
     return Section("risk", title, "\n".join(parts))
 
 

@@ -32,8 +32,8 @@ def attention(data: TickerData) -> Section:
     for model, own in rows.groupby("model", sort=False):
         near = own.loc[own["lag_days"] < 5, "weight"].sum()
         parts.append(
-            f"{model} puts {near:.0%} of its attention on the last five of {len(own)} sessions "
-            f"(alike would be {5 / len(own):.0%})."
+            f"{model} puts {html.whole_percent(near)} of its attention on the last five of {len(own)} sessions "
+            f"(alike would be {html.whole_percent(5 / len(own))})."
         )
     caption = (
         "Mean attention weight by session, over the refit months. It says where the network looked, not what mattered."

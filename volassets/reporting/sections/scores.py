@@ -41,8 +41,8 @@ def leaderboard(data: TickerData) -> Section:
     if board.empty:
         return Section("leaderboard", "Leaderboard", html.missing(not_compared(data)))
     note = (
-        "Over the origins that all models have. QLIKE compares variances, lower is better; RMSE, MAE and bias are "
-        "of annualised volatilities, in points. DM: Diebold-Mariano test on QLIKE against gjr, two-sided. MCS: "
+        "Over the origins that all models have. QLIKE compares variances, lower is better; RMSE and MAE are of "
+        "annualised volatilities, in points; bias is the mean forecast over the mean realised variance, less 1. DM: Diebold-Mariano test on QLIKE against gjr, two-sided. MCS: "
         "model confidence set, the 90 % set holds those of at least .10. In bold: the best value, which need not be "
         "significantly better."
     )
@@ -67,7 +67,7 @@ def forecasts(data: TickerData) -> Section:
             continue
         caption = (
             f"{model}, h = {horizon}: forecast and realised volatility of "
-            f"{'the session' if horizon == 1 else f'the {horizon} sessions from the date on'}, with the {level:.0%} "
+            f"{'the session' if horizon == 1 else f'the {horizon} sessions from the date on'}, with the {html.whole_percent(level)} "
             f"band. Each forecast was made at the close before its date. {_path_note(rows)}"
         )
         parts.append(html.picture(plots.forecast_band(rows, model, level), f"forecast-{horizon}", caption))
@@ -114,7 +114,7 @@ def coverage(data: TickerData) -> Section:
     if board.empty:
         return Section("coverage", title, html.missing("No interval has been met by an outcome yet."))
     level = data.settings.interval_level
-    caption = f"Share of realised volatilities inside the band; the line is the nominal {level:.0%}."
+    caption = f"Share of realised volatilities inside the band; the line is the nominal {html.whole_percent(level)}."
     return Section("coverage", title, html.picture(plots.coverage(board, level), "coverage", caption))
 
 
@@ -160,7 +160,7 @@ def _latest(data: TickerData) -> str:
     if rows.empty:
         return ""
     rows = rows[rows["model"] == (data.headline if data.headline in set(rows["model"]) else rows["model"].iloc[0])]
-    level = f"{data.settings.interval_level:.0%}".replace("%", " %")
+    level = html.whole_percent(data.settings.interval_level)
     columns = {
         "model": TableColumn("model", model=True),
         "horizon": TableColumn("sessions"),
