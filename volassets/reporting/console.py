@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
+from datetime import date
 from types import TracebackType
 from typing import Any
 
 import click
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +27,8 @@ from rich.table import Table
 
 # A pipe gets a line when a stage starts and ends, and in between at most this often.
 PLAIN_SECONDS = 5.0
+# Wider than any table; rich takes of it what a table needs.
+PIPE_WIDTH = 1_000_000
 
 
 def print_frame(frame: pd.DataFrame, style: str = "table", title: str = "") -> None:
@@ -32,7 +37,9 @@ def print_frame(frame: pd.DataFrame, style: str = "table", title: str = "") -> N
         click.echo(frame.to_csv(index=False), nl=False)
         return
     if style == "json":
-        click.echo(frame.to_json(orient="records", date_format="iso"))
+        # Not pandas' to_json, which rounds to ten digits and so a daily variance to six.
+        records = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+        click.echo(json.dumps(records, allow_nan=False))
         return
     wide = not sys.stdout.isatty()
     table = Table(title=title or None, title_justify="left", header_style="bold")
@@ -42,14 +49,32 @@ def print_frame(frame: pd.DataFrame, style: str = "table", title: str = "") -> N
     for row in frame.itertuples(index=False):
         table.add_row(*(_text(value) for value in row))
     # In a pipe nothing is cut: whoever reads it wants the values, not the terminal's width.
-    Console(width=max(200, 24 * len(frame.columns)) if wide else None, highlight=False, no_color=wide).print(
-        table, soft_wrap=False
-    )
+    width = PIPE_WIDTH if wide else None
+    Console(width=width, highlight=False, markup=False, emoji=False, no_color=wide).print(table, soft_wrap=False)
     click.echo(f"{len(frame)} {'row' if len(frame) == 1 else 'rows'}")
 
 
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: dates as ISO text, what is no number as null."""
+    if _missing(value) or (isinstance(value, float) and math.isinf(value)):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, pd.Timestamp | date):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
 def _text(value: Any) -> str:
-    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+    if _missing(value):
         return ""
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M:%S}"

@@ -166,6 +166,17 @@ class TickerData:
     def qlike_by_month(self, horizon: int = 1) -> pd.DataFrame:
         """Return mean QLIKE, one row per month of the target date and one column per model."""
         rows = self.scored[self.scored["horizon"] == horizon]
-        month = pd.to_datetime(rows["target_date"]).dt.to_period("M").dt.to_timestamp().rename("month")
-        means = rows.groupby([month, "model"])["qlike"].mean().unstack("model")
+        target = pd.to_datetime(rows["target_date"])
+        marked = rows.assign(month=target - pd.to_timedelta(target.dt.day - 1, unit="D"))
+        means = marked.groupby(["month", "model"])["qlike"].mean().unstack("model")
         return means[model_order(means.columns)]
+
+    def daily_qlike(self, horizon: int = 1) -> pd.DataFrame:
+        """Return QLIKE, one row per session and one column per model, over the sessions that they share.
+
+        A model with much fewer days than the baseline is left out, so that it does not take the others' days.
+        """
+        rows = self.scored[self.scored["horizon"] == horizon]
+        daily = rows.pivot_table(index="target_date", columns="model", values="qlike")
+        full = daily[BASELINE].count() if BASELINE in daily.columns else daily.count().max()
+        return daily.loc[:, daily.count() >= 0.8 * full].dropna()

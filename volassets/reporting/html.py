@@ -118,7 +118,7 @@ def _best(values: pd.Series, which: str) -> int | None:
     numbers = pd.to_numeric(values, errors="coerce").reset_index(drop=True)
     if numbers.notna().sum() < 2:
         return None
-    return int(numbers.idxmin() if which == "low" else numbers.idxmax())
+    return int(numbers.argmin() if which == "low" else numbers.argmax())
 
 
 def _cell(value: Any, column: TableColumn) -> str:

@@ -80,15 +80,15 @@ def _tickers(store: Store, board: pd.DataFrame, tickers: Sequence[str], links: M
     if not tickers:
         return Section("tickers", "Tickers", html.missing(NOTHING))
     audits = store.query("SELECT ticker, bool_and(passed) AS passed FROM audit_results GROUP BY ticker")
-    audited = dict(zip(audits["ticker"], audits["passed"], strict=True))
-    findings = store.read("data_quality").groupby("ticker").size() if len(board) else {}
+    audited = {row.ticker: "passed" if row.passed else "FAILED" for row in audits.itertuples()}
+    findings = store.read("data_quality")["ticker"].value_counts().to_dict()
     lines = []
     for ticker in tickers:
         own = board[board["ticker"] == ticker].sort_values(["horizon", "qlike"])
         best = own.iloc[0]
         name = escape(ticker)
         name = f'<a href="{escape(quote(links[ticker]))}">{name}</a>' if ticker in links else name
-        audit = {True: "passed", False: "FAILED"}.get(audited.get(ticker), "not audited")
+        audit = audited.get(ticker, "not audited")
         lines.append(
             f"<tr><td>{name}</td><td>{int(best['n']):,}</td><td>{escape(str(best['model']))}</td>"
             f"<td>{best['qlike']:.3f}</td><td>{int(findings.get(ticker, 0))}</td><td>{audit}</td></tr>"

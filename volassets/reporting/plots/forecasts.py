@@ -104,9 +104,15 @@ def qlike_months(means: pd.DataFrame, baseline: str) -> Figure:
     return figure
 
 
-def cumulative_qlike(rows: pd.DataFrame, baseline: str) -> Figure:
-    """Draw the running sum of each model's daily QLIKE less the baseline's; falling is better."""
-    daily = rows.pivot_table(index="target_date", columns="model", values="qlike").dropna()
+def cumulative_qlike(daily: pd.DataFrame, baseline: str) -> Figure:
+    """Draw the running sum of each model's daily QLIKE less the baseline's; falling is better.
+
+    Parameters
+    ----------
+    daily : DataFrame
+        One row per session, one column per model, without NaN; the baseline among them.
+    baseline : str
+    """
     sums = daily.sub(daily[baseline], axis=0).drop(columns=baseline).cumsum()
     sums = thin(sums)
     figure, axis = new_figure(3.4)

@@ -46,8 +46,8 @@ def backtest(data: TickerData) -> Section:
     cost = settings.transaction_cost_bps + settings.slippage_bps
     parts = [
         html.paragraph(
-            f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at the "
-            f"close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; "
+            f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at "
+            f"the close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; "
             "cash earns nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
         )
     ]
@@ -84,7 +84,7 @@ def value_at_risk(data: TickerData) -> Section:
     parts = [html.paragraph(note, "note")]
     for level, rows in table.groupby("level", sort=False):
         ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
-        parts += [f"<h3>{html.whole_percent(level)} value at risk</h3>", html.table(ordered, RISK)]
+        parts += [f"<h3>{html.whole_percent(float(str(level)))} value at risk</h3>", html.table(ordered, RISK)]
     return Section("risk", title, "\n".join(parts))
 
 

@@ -93,7 +93,7 @@ def settings_and_versions(settings: Settings, fits: pd.DataFrame) -> Section:
         for name, model in settings.chosen_models.items()
     ]
     frame = pd.DataFrame(models, columns=["model", "code_version", "value"])
-    known = fits.groupby("model")["code_version"].unique().map(lambda v: ", ".join(sorted(v))) if len(fits) else {}
+    known = {name: ", ".join(sorted(set(own["code_version"]))) for name, own in fits.groupby("model")}
     frame["stored"] = [known.get(name, "not stored") for name in frame["model"]]
     parts += [
         "<h3>Models</h3>",

@@ -42,9 +42,9 @@ def leaderboard(data: TickerData) -> Section:
         return Section("leaderboard", "Leaderboard", html.missing(not_compared(data)))
     note = (
         "Over the origins that all models have. QLIKE compares variances, lower is better; RMSE and MAE are of "
-        "annualised volatilities, in points; bias is the mean forecast over the mean realised variance, less 1. DM: Diebold-Mariano test on QLIKE against gjr, two-sided. MCS: "
-        "model confidence set, the 90 % set holds those of at least .10. In bold: the best value, which need not be "
-        "significantly better."
+        "annualised volatilities, in points; bias is the mean forecast over the mean realised variance, less 1. "
+        "DM: Diebold-Mariano test on QLIKE against gjr, two-sided. MCS: model confidence set, the 90 % set holds "
+        "those of at least .10. In bold: the best value, which need not be significantly better."
     )
     parts = [html.paragraph(note, "note")]
     for horizon in data.horizons:
@@ -65,9 +65,9 @@ def forecasts(data: TickerData) -> Section:
         rows = data.forecasts_of(model, horizon)
         if rows.empty:
             continue
+        span = "the session" if horizon == 1 else f"the {horizon} sessions from the date on"
         caption = (
-            f"{model}, h = {horizon}: forecast and realised volatility of "
-            f"{'the session' if horizon == 1 else f'the {horizon} sessions from the date on'}, with the {html.whole_percent(level)} "
+            f"{model}, h = {horizon}: forecast and realised volatility of {span}, with the {html.whole_percent(level)} "
             f"band. Each forecast was made at the close before its date. {_path_note(rows)}"
         )
         parts.append(html.picture(plots.forecast_band(rows, model, level), f"forecast-{horizon}", caption))
@@ -97,9 +97,11 @@ def months(data: TickerData) -> Section:
     )
     if len(means) < 2:
         return Section(name, title, body + html.missing("One month only: nothing to add up over time yet."))
-    rows = data.scored[data.scored["horizon"] == data.horizons[0]]
+    daily = data.daily_qlike(data.horizons[0])
+    if len(daily) < 2 or len(daily.columns) < 2:
+        return Section(name, title, body + html.missing("The models share too few days to add up their differences."))
     body += html.picture(
-        plots.cumulative_qlike(rows, BASELINE),
+        plots.cumulative_qlike(daily, BASELINE),
         "qlike-sum",
         f"Running sum of the daily differences, h = {data.horizons[0]}. A falling line gains on {BASELINE}; one step "
         "is one day that decides a lot.",
