@@ -6,6 +6,10 @@ import dagster as dg
 
 from volassets.market.sources import PriceSource, make_source
 from volassets.orchestration.assets import comparison, features, models, prices, selection
+from volassets.orchestration.checks import build_checks
+from volassets.orchestration.jobs import build_jobs
+from volassets.orchestration.schedules import build_schedules
+from volassets.orchestration.sensors import build_sensors
 from volassets.settings import Settings
 
 
@@ -22,8 +26,14 @@ def build_resources(settings: Settings, source: PriceSource | None = None) -> di
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return the definitions of `settings`."""
+    assets = build_assets(settings)
+    jobs = build_jobs(assets)
     return dg.Definitions(
-        assets=build_assets(settings),
+        assets=assets,
+        asset_checks=build_checks(settings),
+        jobs=list(jobs.values()),
+        schedules=build_schedules(settings, assets, jobs),
+        sensors=build_sensors(settings, jobs),
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

@@ -127,7 +127,7 @@ class Fingerprints:
         return self._features_of(len(self._index))
 
     def _month(self, month: pd.Timestamp) -> tuple[str, str, str]:
-        """Return the hashes of the features before the cut-off, the selection, and the features up to the last origin."""
+        """Return the hashes of the features before the cut-off, of the selection, and of the features in use."""
         if month not in self._months:
             before = self._features_of(training_length(self._index, month))
             selection = _short(f"{before} {self._hashes.selection}")

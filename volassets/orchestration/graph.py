@@ -10,12 +10,14 @@ import pandas as pd
 from volassets.errors import VolassetsError
 from volassets.orchestration.fingerprints import digest
 from volassets.orchestration.inputs import Run
+from volassets.orchestration.killed import hold_run
 from volassets.orchestration.stages import CellsFailed, Outcome
 from volassets.partitions import Cells, cells_of_keys, grid_key
 from volassets.settings import Settings
 
-# Both are used as documented and are marked beta by name on every call.
+# All three are used as documented and are marked beta or preview by name on every call.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*(backfill_policy|MultiToSingleDimension).*")
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -43,8 +45,9 @@ def by_ticker() -> dg.MultiToSingleDimensionPartitionMapping:
 
 def run_of(context: dg.AssetExecutionContext) -> Run:
     """Return the run behind an asset's context."""
-    force = context.run.tags.get(FORCE_TAG) == "true"
-    return Run(context.resources.settings, force=force, log=context.log.info)
+    settings: Settings = context.resources.settings
+    hold_run(settings.home, context.run_id)
+    return Run(settings, force=context.run.tags.get(FORCE_TAG) == "true", log=context.log.info)
 
 
 def tickers_of(context: dg.AssetExecutionContext) -> list[str]:

@@ -16,6 +16,12 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 2
+    # Scheduled runs of one ticker queue behind each other instead of waiting for its lock with a place taken.
+    tag_concurrency_limits:
+      - key: volassets/ticker
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
 
 # The daemon starts a failed run once more; an asset's own failures say that they need a person.
 run_retries:

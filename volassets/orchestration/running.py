@@ -12,10 +12,12 @@ from volassets.errors import InputError
 from volassets.market.sources import PriceSource
 from volassets.market.validation import check_bars, require_valid
 from volassets.orchestration.build import build_assets, build_resources
+from volassets.orchestration.checks import build_checks
 from volassets.orchestration.fetching import FetchedOnce, needs_fetch
 from volassets.orchestration.graph import FORCE_TAG, RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.instance import open_instance
+from volassets.orchestration.killed import close_killed_runs
 from volassets.orchestration.plan import StaleCell, stale_cells, summary
 from volassets.orchestration.progress import Listener, Step, listening
 from volassets.orchestration.recorded import unrecorded_cells
@@ -71,8 +73,9 @@ class GraphRunner:
         self._settings = settings
         self._source = FetchedOnce(source)
         self._say = say
-        self._assets = build_assets(settings)
-        self._names = [key.path[-1] for asset in self._assets for key in asset.keys]
+        assets = build_assets(settings)
+        self._names = [key.path[-1] for asset in assets for key in asset.keys]
+        self._definitions = [*assets, *build_checks(settings)]
 
     def prepare(self, request: Request) -> dict[str, list[pd.Timestamp]]:
         """Return the refit months of every ticker asked for; nothing is written.
@@ -95,6 +98,7 @@ class GraphRunner:
         """
         months = self.prepare(request)
         self._instance = open_instance(self._settings.home)
+        close_killed_runs(self._instance, self._settings.home)
         run = Run(self._settings, force=request.force, log=self._say)
         result = Result()
         with listening(listener), listening(lambda step: self._note_failure(result, step)):
@@ -186,7 +190,7 @@ class GraphRunner:
         if first is not None and last is not None:
             tags |= {RANGE_START_TAG: first, RANGE_END_TAG: last}
         outcome = dg.materialize(
-            self._assets,
+            self._definitions,
             selection=list(selection),
             instance=self._instance,
             resources=build_resources(self._settings, self._source),
