@@ -171,8 +171,11 @@ class Settings(BaseModel):
         """
         if name not in MODELS:
             raise InputError(f"unknown model {name!r}: choose from {', '.join(MODELS)}.")
+        section = self.model_sections.get(name, {})
+        if "device" in _spec_fields(MODELS[name]):
+            section = {"device": self.device, **section}
         try:
-            return TypeAdapter(MODELS[name]).validate_python(self.model_sections.get(name, {}))
+            return TypeAdapter(MODELS[name]).validate_python(section)
         except ValidationError as error:
             raise InputError(_first_error(error, f"[{name}] ")) from None
 
