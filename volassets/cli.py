@@ -62,6 +62,17 @@ def handled(function: Callable[..., int | None]) -> Callable[..., None]:
             # The reader went away, as `head` does; nothing is wrong.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = DONE
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            click.echo(
+                f"unexpected error: {type(error).__name__}: {error}. What was committed is kept; "
+                "`volassets --debug` with the same command shows where it happened.",
+                err=True,
+            )
+            code = SOME_FAILED
         sys.exit(code)
 
     return wrapper
@@ -144,7 +155,12 @@ def tickers() -> None:
 @tickers.command("list")
 @handled
 def list_tickers() -> None:
-    """Print the tickers, one a line."""
+    """Print the tickers, one a line.
+
+    \b
+    Example:
+      volassets tickers list
+    """
     from volassets.settings import load_settings
 
     for ticker in load_settings().tickers:

@@ -116,7 +116,7 @@ def _write_tickers(settings: Settings, tickers: list[str]) -> None:
     if "tickers" not in document:
         document = tomlkit.parse("tickers = []\n" + tomlkit.dumps(document))
     document["tickers"].clear()  # type: ignore[union-attr]
-    document["tickers"].extend(tickers)  # type: ignore[union-attr]
+    document["tickers"].extend(tickers)
     _replace(file, tomlkit.dumps(document))
 
 

@@ -165,7 +165,9 @@ class GraphRunner:
         selection = [name for name in self._names if name in wanted]
         before = set(result.failures)
         done = self._materialize(selection, grid_key(ticker, first), grid_key(ticker, last), force, result)
-        failed = {pd.Timestamp(f"{key[1]}-01") for key in set(result.failures) - before if key[0] == ticker}
+        # A stage that failed as a whole is noted by its name, not by a month.
+        places = [where for name, where in set(result.failures) - before if name == ticker]
+        failed = {refit_month(where) for where in places if where[:4].isdigit()}
         if done or not failed:
             return
         # A failed month stops its stage in Dagster; the stages after it still owe the other months.
@@ -199,6 +201,8 @@ class GraphRunner:
             raise_on_error=False,
         )
         if not outcome.success:
+            if any(_is_interruption(event) for event in outcome.all_events):
+                raise KeyboardInterrupt
             for event in outcome.all_events:
                 if event.is_step_failure:
                     self._note_step_failure(result, first or "panel", event)
@@ -220,3 +224,9 @@ class GraphRunner:
     def _announce(self, result: Result, line: str) -> None:
         result.refreshed.append(line)
         self._say(line)
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Return whether Ctrl-C ended the run: Dagster takes it for a failure and would let the next run start."""
+    error = event.job_failure_data.error if event.is_job_failure else None
+    return error is not None and error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
