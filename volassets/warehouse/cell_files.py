@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import re
+import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,7 +20,6 @@ from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
     from tenacity import Retrying
 
 SUFFIX = ".parquet"
@@ -24,6 +27,7 @@ WHOLE_TABLE = "all"
 # Beside the tables, so that a rename stays on one file system and no listing of a table sees it.
 UNFINISHED = ".unfinished"
 REMOTE_SECONDS = 60.0
+COPIED_AT_ONCE = 1000
 LASTING = (PermissionError, FileNotFoundError, NotADirectoryError, ValueError, TypeError)
 
 
@@ -125,17 +129,28 @@ class CellFiles:
         """Remove a cell's file."""
         self.fs.rm_file(path)
 
-    def sources(self, connection: DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
-        """Return what `connection` is to read `paths` as, after teaching it the file system where it has to be."""
-        if self.is_local:
-            return list(paths)
-        if not connection.filesystem_is_registered(self._protocol):
-            connection.register_filesystem(self.fs)
-        return [self.fs.unstrip_protocol(path) for path in paths]
+    @contextmanager
+    def readable(self) -> Iterator[Callable[[Sequence[str]], list[str]]]:
+        """Give a function from paths to files that DuckDB can open, there as long as the block.
 
-    @property
-    def _protocol(self) -> str:
-        return self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
+        An object is copied whole by one request, many of them at once: a cell is small, and DuckDB
+        would make several requests for each, one after another.
+        """
+        if self.is_local:
+            yield list
+            return
+        with tempfile.TemporaryDirectory(prefix="volassets-") as folder:
+            yield partial(self._copies, Path(folder))
+
+    def _copies(self, folder: Path, paths: Sequence[str]) -> list[str]:
+        copies = [folder / path.removeprefix(self.root).lstrip("/") for path in paths]
+        for start in range(0, len(paths), COPIED_AT_ONCE):
+            stop = start + COPIED_AT_ONCE
+            contents = self.fs.cat(list(paths[start:stop]))
+            for path, copy in zip(paths[start:stop], copies[start:stop], strict=True):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(contents[path])
+        return [str(copy) for copy in copies]
 
     def _rename_into_place(self, path: str, content: bytes) -> None:
         unfinished = f"{self.root}/{UNFINISHED}/{os.getpid()}-{uuid.uuid4().hex}"

@@ -130,13 +130,14 @@ class ParquetWarehouse(Warehouse):
     def _select_once(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None) -> pd.DataFrame:
         import duckdb
 
-        with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
+        connecting = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+        with self.files.readable() as readable, connecting as connection:
             relations = self._asked(connection, sql)
             for relation in relations:
                 if isinstance(relation, View):
                     connection.execute(create_view(relation))
                 else:
-                    self._stand_in(connection, relation, equals)
+                    self._stand_in(connection, relation, readable(self.files.listed(relation, equals)))
             if len(relations) == len(self.schema.relations):
                 connection.execute(";".join(line for relation in relations for line in comments(relation, "VIEW")))
             return connection.execute(sql, parameters).df()
@@ -160,15 +161,14 @@ class ParquetWarehouse(Warehouse):
             pending += [need for need in getattr(relations[name], "needs", ()) if need not in needed]
         return [relation for name, relation in relations.items() if name in needed]
 
-    def _stand_in(self, connection: DuckDBPyConnection, table: Table, equals: Mapping[str, Any] | None) -> None:
-        """Make `table` a view over its files, typed even where there is none."""
+    def _stand_in(self, connection: DuckDBPyConnection, table: Table, paths: Sequence[str]) -> None:
+        """Make `table` a view over files, typed even where there is none."""
         import duckdb
 
         empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quoted(c.name)}" for c in table.columns)
         body = f"SELECT {empty} WHERE false"
         if table.name == SCHEMA_VERSION_TABLE.name:
             body = f"SELECT {SCHEMA_VERSION} AS version, {literal(self.schema.fingerprint)} AS fingerprint"
-        paths = self.files.sources(connection, self.files.listed(table, equals))
         if paths:
             listed = ", ".join(literal(path) for path in paths)
             typed = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in table.columns)
