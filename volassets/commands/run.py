@@ -16,6 +16,10 @@ LEADERBOARD = """
     SELECT ticker, model, n, qlike, qlike_vs_gjr, dm_p, rmse, mae, r2, coverage_90
     FROM leaderboard WHERE horizon = 1 AND list_contains($tickers, ticker) ORDER BY ticker, qlike
 """
+VERDICTS = """
+    SELECT text FROM verdicts
+    WHERE topic = 'leaderboard' AND list_contains($tickers, ticker) ORDER BY ticker, horizon
+"""
 
 
 def run_command(
@@ -76,13 +80,25 @@ def _conclude(settings: Settings, request: Any, result: Any) -> int:
 
     if not result.refreshed:
         click.echo("nothing to do: every cell asked for is up to date")
-    print_frame(open_warehouse(settings).query(LEADERBOARD, {"tickers": request.tickers}), title="h = 1")
+    store = open_warehouse(settings)
+    print_frame(store.query(LEADERBOARD, {"tickers": request.tickers}), title="h = 1")
+    for text in store.query(VERDICTS, {"tickers": request.tickers})["text"]:
+        click.echo(text)
     if result.refreshed:
         for path in write_reports(settings, request.tickers):
             click.echo(f"report    {path}")
     click.echo(f"database  {settings.database}")
-    for (ticker, where), text in result.failures.items():
-        click.echo(f"failed: {ticker} {where}: {text}", err=True)
-    if result.failures:
-        click.echo(f"{len(result.failures)} partitions failed, the rest is kept; run again to retry them.", err=True)
+    for line in _failure_lines(result.failures):
+        click.echo(line, err=True)
     return 1 if result.failures else 0
+
+
+def _failure_lines(failures: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return every failed partition by name, those of one ticker and text in one line."""
+    if not failures:
+        return []
+    groups: dict[tuple[str, str], list[str]] = {}
+    for (ticker, where), text in failures.items():
+        groups.setdefault((ticker, text), []).append(where)
+    lines = [f"failed: {ticker} {', '.join(sorted(places))}: {text}" for (ticker, text), places in groups.items()]
+    return [*lines, f"{len(failures)} partitions failed, the rest is kept; run again to retry them."]
