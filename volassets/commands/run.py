@@ -41,8 +41,7 @@ def run_command(
     _require_known(source, request.tickers)
     with RunProgress() as progress:
         runner = GraphRunner(settings, source, progress.say)
-        runner.prepare(request)
-        _keep_home(settings, request.tickers)
+        _keep_home(settings, list(runner.prepare(request)))
         result = runner.run(request, progress)
     return _conclude(settings, request, result)
 

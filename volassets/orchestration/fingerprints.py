@@ -92,24 +92,16 @@ class Fingerprints:
 
     Parameters
     ----------
-    settings : Settings
+    hashes : ModelHashes
+        Shared by the tickers of one set of settings.
     ticker : str
     bars : DataFrame
         The stored bars, index date.
     calendar : object with ``name`` and ``next_session``
-    hashes : ModelHashes, optional
-        Shared by the tickers of one set of settings.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        ticker: str,
-        bars: pd.DataFrame,
-        calendar: NextSession,
-        hashes: ModelHashes | None = None,
-    ) -> None:
-        self._hashes = hashes or ModelHashes(settings)
+    def __init__(self, hashes: ModelHashes, ticker: str, bars: pd.DataFrame, calendar: NextSession) -> None:
+        self._hashes = hashes
         self._ticker = ticker
         self._index = pd.DatetimeIndex(bars.index)
         self._calendar = calendar

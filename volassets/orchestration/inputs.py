@@ -12,7 +12,7 @@ from volassets.errors import InputError
 from volassets.features.catalogue import catalogue, outcomes
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import SessionCalendar, calendar_for
-from volassets.orchestration.fingerprints import Fingerprints
+from volassets.orchestration.fingerprints import Fingerprints, ModelHashes
 from volassets.settings import Settings
 from volassets.timing import first_possible_month, last_possible_month
 from volassets.warehouse.store import Warehouse, open_warehouse
@@ -40,16 +40,23 @@ class Run:
         """The store of these settings."""
         return open_warehouse(self.settings)
 
+    @cached_property
+    def model_hashes(self) -> ModelHashes:
+        """What the models add to the fingerprints, the same for every ticker."""
+        return ModelHashes(self.settings)
+
     def calendar(self, ticker: str) -> SessionCalendar:
         """The exchange calendar of `ticker`."""
         return calendar_for(ticker, self.settings.calendars)
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Return the stored bars of `ticker`, index date; empty where there are none."""
-        stored = self.warehouse.read("raw_prices", columns=["date", *BAR_COLUMNS], ticker=ticker)
-        stored = stored.sort_values("date").set_index("date")
-        stored.index = pd.DatetimeIndex(stored.index, name="date").as_unit("ns")
-        return stored.astype("float64")
+        return _by_date(self.warehouse.read("raw_prices", columns=["date", *BAR_COLUMNS], ticker=ticker))
+
+    def all_bars(self) -> dict[str, pd.DataFrame]:
+        """Return the stored bars of every ticker that has any, read at once."""
+        stored = self.warehouse.read("raw_prices", columns=["ticker", "date", *BAR_COLUMNS])
+        return {str(name): _by_date(rows.drop(columns="ticker")) for name, rows in stored.groupby("ticker", sort=False)}
 
     def inputs(self, ticker: str) -> TickerInputs:
         """Return the stored bars and features of `ticker`.
@@ -87,7 +94,7 @@ class TickerInputs:
     @cached_property
     def fingerprints(self) -> Fingerprints:
         """Hashes that the ticker's cells should have now."""
-        return Fingerprints(self.run.settings, self.ticker, self.bars, self.calendar)
+        return Fingerprints(self.run.model_hashes, self.ticker, self.bars, self.calendar)
 
     @cached_property
     def stored_features_hash(self) -> str:
@@ -99,10 +106,9 @@ class TickerInputs:
     def features(self) -> pd.DataFrame:
         """The stored feature table, float64, index date."""
         columns = [feature.name for feature in (*catalogue(self.run.settings.lags), *outcomes())]
-        stored = self.run.warehouse.read("realized_vol_features", columns=["date", *columns], ticker=self.ticker)
-        stored = stored.sort_values("date").set_index("date")
-        stored.index = pd.DatetimeIndex(stored.index, name="date").as_unit("ns")
-        return stored.astype("float64")
+        return _by_date(
+            self.run.warehouse.read("realized_vol_features", columns=["date", *columns], ticker=self.ticker)
+        )
 
     @property
     def first_month(self) -> pd.Timestamp | None:
@@ -140,3 +146,9 @@ class TickerInputs:
                 f"{self.ticker} cannot be forecast for {late[0]:%Y-%m}: its bars end on "
                 f"{self.bars.index[-1]:%Y-%m-%d}. The last possible month is {last:%Y-%m}; refresh the prices first."
             )
+
+
+def _by_date(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.sort_values("date").set_index("date")
+    rows.index = pd.DatetimeIndex(rows.index, name="date").as_unit("ns")
+    return rows.astype("float64")

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pandas as pd
 
-from volassets.errors import InputError
-from volassets.market.sources import PriceSource
-from volassets.market.validation import check_bars, require_valid
+from volassets.errors import InputError, VolassetsError
+from volassets.market.sources import PriceSource, SourceError
 from volassets.orchestration.build import build_assets, build_resources
 from volassets.orchestration.checks import build_checks
 from volassets.orchestration.fetching import FetchedOnce, needs_fetch
@@ -21,7 +20,7 @@ from volassets.orchestration.killed import close_killed_runs
 from volassets.orchestration.plan import StaleCell, stale_cells, summary
 from volassets.orchestration.progress import Listener, Step, listening
 from volassets.orchestration.recorded import unrecorded_cells
-from volassets.orchestration.ticker_stages import comparison_is_stale, panel_is_stale
+from volassets.orchestration.ticker_stages import BarsRefused, checked_bars, comparison_is_stale, panel_is_stale
 from volassets.partitions import grid_key
 from volassets.settings import Settings
 from volassets.timing import contiguous, months_between, refit_month
@@ -73,6 +72,7 @@ class GraphRunner:
         self._settings = settings
         self._source = FetchedOnce(source)
         self._say = say
+        self._refused: dict[str, VolassetsError] = {}
         assets = build_assets(settings)
         self._names = [key.path[-1] for asset in assets for key in asset.keys]
         self._definitions = [*assets, *build_checks(settings)]
@@ -80,13 +80,27 @@ class GraphRunner:
     def prepare(self, request: Request) -> dict[str, list[pd.Timestamp]]:
         """Return the refit months of every ticker asked for; nothing is written.
 
+        A ticker whose bars cannot be had or break a rule is left out, and `run` says so, as long as
+        there is another one.
+
         Raises
         ------
         InputError
-            If a ticker is unknown, its bars break a rule or a month is not possible.
+            If a month is not possible, or no ticker has usable bars.
         """
         run = Run(self._settings, force=request.force, log=self._say)
-        return {ticker: self._months(run, ticker, request) for ticker in request.tickers}
+        months = {}
+        self._refused = {}
+        for ticker in request.tickers:
+            try:
+                months[ticker] = self._months(run, ticker, request)
+            except (SourceError, BarsRefused) as error:
+                if len(request.tickers) == 1:
+                    raise
+                self._refused[ticker] = error
+        if self._refused and not months:
+            raise next(iter(self._refused.values()))
+        return months
 
     def run(self, request: Request, listener: Listener) -> Result:
         """Materialize what is missing or stale, or everything with `force`; steps go to `listener`.
@@ -102,7 +116,10 @@ class GraphRunner:
         run = Run(self._settings, force=request.force, log=self._say)
         result = Result()
         with listening(listener), listening(lambda step: self._note_failure(result, step)):
-            for ticker in request.tickers:
+            for ticker, error in self._refused.items():
+                result.failures[ticker, "raw_prices"] = str(error)
+                self._say(f"{ticker} is left out: {error}")
+            for ticker in months:
                 if self._refresh_ticker(run, ticker, result):
                     self._refresh_months(run, ticker, months[ticker], result)
                     self._compare(run, ticker, result)
@@ -113,8 +130,7 @@ class GraphRunner:
         bars = run.bars(ticker)
         if needs_fetch(self._source, ticker, bars, run.calendar(ticker)):
             fetched = self._source.fetch(ticker)
-            findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=self._settings.proxy)
-            require_valid(ticker, findings)
+            checked_bars(run, ticker, fetched)
             bars = fetched if fetched.index[-1] >= (bars.index[-1] if len(bars) else fetched.index[0]) else bars
         inputs = TickerInputs(run, ticker, bars)
         earliest = refit_month(self._settings.start_month)

@@ -27,11 +27,16 @@ class StoredCells:
         self._run = run
         self._tickers = None if tickers is None else list(tickers)
         self._hashes = lru_cache(maxsize=None)(self._read_hashes)
+        self._wholes = lru_cache(maxsize=None)(self._read_wholes)
         self._specs = lru_cache(maxsize=None)(self._read_specs)
 
     def hashes(self, table: str, ticker: str) -> Stored:
         """Return the stored hashes of a ticker's cells in `table`."""
         return self._hashes(table).get(ticker, {})
+
+    def whole(self, table: str, ticker: str) -> str:
+        """Return the hash of a table that has one cell per ticker; empty where it has no rows."""
+        return self._wholes(table).get(ticker, "")
 
     def spec(self, table: str, ticker: str, month: pd.Timestamp, model: str) -> tuple[str, str]:
         """Return the code version and the specification, as JSON, that a stored fit was made with."""
@@ -47,6 +52,10 @@ class StoredCells:
             keys = zip(months, rows["model"], strict=True)
             stored[str(ticker)] = dict(zip(keys, rows["data_hash"], strict=True))
         return stored
+
+    def _read_wholes(self, table: str) -> dict[str, str]:
+        frame = self._query("SELECT ticker, min(data_hash) AS data_hash", table, "ALL")
+        return dict(zip(frame["ticker"], frame["data_hash"], strict=True))
 
     def _read_specs(self, table: str) -> dict[tuple[str, pd.Timestamp, str], tuple[str, str]]:
         what = "SELECT ticker, refit_month, model, code_version, CAST(parameters->'$.spec' AS VARCHAR) AS spec"

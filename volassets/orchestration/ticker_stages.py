@@ -19,6 +19,7 @@ from volassets.market.validation import Finding, check_bars, require_valid
 from volassets.orchestration.fingerprints import CODE_VERSIONS, digest
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.progress import Step, report
+from volassets.orchestration.stored import StoredCells
 from volassets.settings import Settings
 from volassets.warehouse.store import Replacement, Upsert
 
@@ -67,8 +68,7 @@ def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
     """
     try:
         fetched = source.fetch(ticker)
-        findings = check_bars(ticker, fetched, run.calendar(ticker), proxy=run.settings.proxy)
-        _require_valid(ticker, findings)
+        findings = checked_bars(run, ticker, fetched)
     except VolassetsError as error:
         _keep_refusal(run, ticker, error)
         raise
@@ -84,11 +84,20 @@ def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
     return Ingested(update.bars, update.revisions, findings, len(update.changed))
 
 
-def _require_valid(ticker: str, findings: list[Finding]) -> None:
+def checked_bars(run: Run, ticker: str, bars: pd.DataFrame) -> list[Finding]:
+    """Return the warnings about `bars`.
+
+    Raises
+    ------
+    BarsRefused
+        If they break a blocking rule.
+    """
+    findings = check_bars(ticker, bars, run.calendar(ticker), proxy=run.settings.proxy)
     try:
         require_valid(ticker, findings)
     except InputError as error:
         raise BarsRefused(str(error), findings) from None
+    return findings
 
 
 def _keep_refusal(run: Run, ticker: str, error: VolassetsError) -> None:
@@ -210,18 +219,24 @@ def backtest_rules(settings: Settings) -> Rules:
     return Rules(target=settings.target_volatility, max_leverage=settings.max_leverage, cost=cost)
 
 
-def _comparison_hash(run: Run, ticker: str) -> str | None:
-    """Return the fingerprint of a ticker's comparison; None where it has no forecasts."""
-    sql = """
-        SELECT model, refit_month, min(data_hash) AS data_hash
-        FROM forecasts WHERE ticker = $ticker AND list_contains($models, model) GROUP BY ALL ORDER BY ALL
-    """
-    stored = run.warehouse.query(sql, {"ticker": ticker, "models": list(run.settings.chosen_models)})
-    if stored.empty:
+def comparison_hash(inputs: TickerInputs, stored: StoredCells) -> str | None:
+    """Return the fingerprint that a ticker's comparison should have; None where it has no forecasts."""
+    settings = inputs.run.settings
+    cells = [
+        (name, month, value)
+        for name, model in settings.chosen_models.items()
+        for (month, found), value in stored.hashes(f"{model.family}_forecasts", inputs.ticker).items()
+        if found == name
+    ]
+    if not cells:
         return None
-    features = TickerInputs(run, ticker, run.bars(ticker)).fingerprints.features()
-    rules = backtest_rules(run.settings)
-    return digest(stored["data_hash"].tolist(), features, str(rules), CODE_VERSIONS["comparison"])
+    values = [value for *_, value in sorted(cells)]
+    rules = str(backtest_rules(settings))
+    return digest(values, inputs.fingerprints.features(), rules, CODE_VERSIONS["comparison"])
+
+
+def _comparison_hash(run: Run, ticker: str) -> str | None:
+    return comparison_hash(TickerInputs(run, ticker, run.bars(ticker)), StoredCells(run, [ticker]))
 
 
 def _panel_hash(boards: pd.DataFrame) -> str:
