@@ -1,5 +1,6 @@
-"""What the UI shows of a table: its schema, from the one declaration."""
+"""What the UI shows of a table: its schema from the one declaration, numbers, tables and column lineage."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,19 @@ import pandas as pd
 
 from volassets.settings import Settings
 from volassets.warehouse.schema import tables
+
+FEATURES = "realized_vol_features"
+_PROXY = ((FEATURES, "proxy_variance"), (FEATURES, "ratio"))
+Sources = tuple[tuple[str, str], ...]
+# Per table, which columns of which assets a column is made from; what is the same row's arithmetic is left out.
+LINEAGE: dict[str, dict[str, Sources]] = {
+    FEATURES: {
+        "proxy_variance": tuple(("raw_prices", name) for name in ("open", "high", "low", "close")),
+        "return": (("raw_prices", "close"), ("raw_prices", "adj_close")),
+    },
+    "lag_analysis": dict.fromkeys(("pacf", "bound", "stable_blocks", "selected", "lasso"), ((FEATURES, "log_proxy"),)),
+}
+SCORED_COLUMNS = ("qlike", "qlike_vs_gjr", "rmse", "mae", "r2", "bias", "mse", "dm_vs_gjr", "mcs_p")
 
 
 def definition(table: str, settings: Settings) -> dict[str, Any]:
@@ -37,3 +51,31 @@ def markdown_table(frame: pd.DataFrame, digits: int = 4) -> dg.MarkdownMetadataV
     lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
     lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def lineage(table: str) -> dict[str, dg.TableColumnLineage]:
+    """Return the metadata that draws which columns those of `table` are made from."""
+    return _lineage(LINEAGE[table])
+
+
+def _lineage(columns: Mapping[str, Sources]) -> dict[str, dg.TableColumnLineage]:
+    made_from = {
+        name: [dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=column) for asset, column in sources]
+        for name, sources in columns.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(made_from)}
+
+
+def forecast_lineage(fits: Iterable[str]) -> dict[str, dg.TableColumnLineage]:
+    """Return the lineage of a forecast table made with the parameters of the tables `fits`."""
+    parameters = tuple((table, "parameters") for table in fits)
+    interval = tuple(dict.fromkeys((*parameters, *_PROXY)))
+    return _lineage({"variance": parameters or _PROXY, "lower": interval, "upper": interval})
+
+
+def score_lineage(families: Iterable[str]) -> dict[str, dg.TableColumnLineage]:
+    """Return the lineage of the leaderboard over the forecasts of `families`."""
+    tables = [f"{family}_forecasts" for family in families]
+    scores = (*((table, "variance") for table in tables), *_PROXY)
+    bounds = tuple((table, name) for table in tables for name in ("lower", "upper"))
+    return _lineage(dict.fromkeys(SCORED_COLUMNS, scores) | {"coverage_90": (*bounds, *_PROXY)})

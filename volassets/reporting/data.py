@@ -61,8 +61,10 @@ class TickerData:
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """The stored leaderboard, best QLIKE first within each horizon."""
-        return self.table("leaderboard").sort_values(["horizon", "qlike"], kind="stable", ignore_index=True)
+        """The stored leaderboard by horizon: models on the common origins, best QLIKE first, then the others."""
+        rows = self.table("leaderboard")
+        apart = ~rows["complete"].fillna(True).astype(bool)
+        return rows.assign(apart=apart).sort_values(["horizon", "apart", "qlike"], kind="stable", ignore_index=True)
 
     @cached_property
     def models(self) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from volassets.errors import VolassetsError
-from volassets.orchestration import metadata
+from volassets.orchestration import metadata, pictures
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
     ONE_RUN,
@@ -60,7 +60,9 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "leaderboard": metadata.markdown_table(board[SHOWN]),
                 "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in tables["verdicts"]["text"])),
                 "best_qlike": float(board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()),
+                **pictures.comparison(run, ticker),
             }
+        context.add_asset_metadata(metadata.score_lineage(families))
         yield from ticker_events(context, failures, described)
 
     @dg.asset(

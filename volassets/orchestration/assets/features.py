@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from volassets.errors import VolassetsError
-from volassets.orchestration import metadata
+from volassets.orchestration import metadata, pictures
 from volassets.orchestration.assets.prices import require_refreshed
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
@@ -55,7 +55,9 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "rows": len(features),
                 "columns": features.shape[1],
                 "proxy_ratio": float(features["ratio"].iloc[-1]),
+                **pictures.prices(run, ticker),
             }
+        context.add_asset_metadata(metadata.lineage("realized_vol_features"))
         yield from ticker_events(context, failures, described)
 
     return [realized_vol_features]

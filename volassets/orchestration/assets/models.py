@@ -1,11 +1,12 @@
 """Fits and forecasts: two assets per model family, made from the registry."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from volassets.orchestration import metadata, stages
+from volassets.orchestration import metadata, pictures, stages
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
     ONE_RUN,
@@ -77,7 +78,9 @@ def _fits(settings: Settings, family: str) -> dg.AssetsDefinition:
         def compute(run: Run, cells: Cells) -> dict[str, stages.Outcome]:
             return stages.fit_family(run, family, cells)
 
-        numbers = _numbers(FIT_NUMBERS.format(table=table), ["seconds", "not_converged"])
+        numbers: pictures.Numbers = _numbers(FIT_NUMBERS.format(table=table), ["seconds", "not_converged"])
+        if family in NETWORK_FAMILIES:
+            numbers = pictures.with_newest(numbers, partial(pictures.training, family=family))
         yield from grid_events(context, compute, numbers)
 
     return fits
@@ -102,6 +105,8 @@ def _forecasts(settings: Settings, family: str) -> dg.AssetsDefinition:
         def compute(run: Run, cells: Cells) -> dict[str, stages.Outcome]:
             return stages.forecast_family(run, family, cells)
 
+        fits = [f"{name}_fits" for name in upstream if name not in stages.UNSTORED_FITS]
+        context.add_asset_metadata(metadata.forecast_lineage(fits))
         yield from grid_events(context, compute, _numbers(FORECAST_NUMBERS, ["qlike"], {"models": names}))
 
     return forecasts

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from volassets.orchestration import metadata, stages
+from volassets.orchestration import metadata, pictures, stages
 from volassets.orchestration.fingerprints import CODE_VERSIONS
 from volassets.orchestration.graph import (
     ONE_RUN,
@@ -49,7 +49,9 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
 
         Grain: one row per ticker, refit month and lag, from the days before the month only.
         """
-        yield from grid_events(context, stages.analyse_lags, _selected("lag_analysis"))
+        context.add_asset_metadata(metadata.lineage("lag_analysis"))
+        numbers = pictures.with_newest(_selected("lag_analysis"), pictures.lags)
+        yield from grid_events(context, stages.analyse_lags, numbers)
 
     @dg.asset(
         **common,
@@ -65,7 +67,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         Grain: one row per ticker, refit month and feature; every statistic is of training rows,
         those before the month.
         """
-        yield from grid_events(context, stages.select_features, _selected("selected_features"))
+        numbers = pictures.with_newest(_selected("selected_features"), pictures.selection)
+        yield from grid_events(context, stages.select_features, numbers)
 
     return [lag_analysis, selected_features]
 

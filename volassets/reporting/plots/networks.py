@@ -58,7 +58,7 @@ def training_history(rows: pd.DataFrame) -> Figure:
 def best_epoch(rows: pd.DataFrame) -> int:
     """Return the epoch with the lowest mean validation loss over seeds; the last where none is validated."""
     means = rows.groupby("epoch")["validation_loss"].mean().dropna()
-    return int(means.index[means.argmin()]) if len(means) else int(rows["epoch"].max())
+    return int(means.index.to_numpy()[means.argmin()]) if len(means) else int(rows["epoch"].max())
 
 
 def attention(rows: pd.DataFrame) -> Figure:

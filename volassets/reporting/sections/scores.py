@@ -51,7 +51,11 @@ def leaderboard(data: TickerData) -> Section:
         parts.append(
             f"<h3>h = {horizon}: {'the next session' if horizon == 1 else f'the next {horizon} sessions'}</h3>"
         )
-        parts.append(html.table(board[board["horizon"] == horizon], LEADERBOARD))
+        rows = board[board["horizon"] == horizon]
+        parts.append(html.table(rows[~rows["apart"]], LEADERBOARD))
+        if rows["apart"].any():
+            parts.append(html.paragraph("On fewer days of their own, so not comparable with the rows above:", "note"))
+            parts.append(html.table(rows[rows["apart"]], LEADERBOARD))
     return Section("leaderboard", "Leaderboard", "\n".join(parts))
 
 
