@@ -6,7 +6,6 @@ its own settings. The environment wins over the file, the file over the defaults
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -29,6 +28,7 @@ from pydantic import (
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
+from volassets.settings_values import is_cron, parse_text, wrong_kind
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,6 +40,10 @@ HOME_VARIABLE = "VOLASSETS_HOME"
 PREFIX = "VOLASSETS_"
 TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=-]{0,31}")
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
+# Fields of `Settings` that are no keys.
+INTERNAL = ("model_sections", "home")
+UNKNOWN = "unknown setting {}: remove it or correct its name; `volassets.toml` lists every key."
+IMPOSSIBLE = "setting {} = {!r} is not possible: {}. Correct it in volassets.toml, the environment or the command."
 DEFAULT_MODELS = tuple(name for name in MODELS if name != "lstm_reference")
 
 
@@ -113,6 +117,8 @@ class Settings(BaseModel):
         unknown = [name for name in value if name not in MODELS]
         if unknown:
             raise ValueError(f"unknown model {unknown[0]!r}; choose from {', '.join(MODELS)}")
+        if not value:
+            raise ValueError(f"name at least one; choose from {', '.join(MODELS)}")
         return unique("models", value)
 
     @field_validator("horizons", "lags")
@@ -143,14 +149,14 @@ class Settings(BaseModel):
     @field_validator("refit_schedule", "update_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
-        if len(value.split()) != 5:
-            raise ValueError("give the five fields of a cron line")
+        if not is_cron(value):
+            raise ValueError("give the five fields of a cron line, such as 0 6 1 * *")
         return value
 
     @field_validator("warehouse")
     @classmethod
     def _warehouse(cls, value: str) -> str:
-        if value != "duckdb" and not value.startswith("parquet:"):
+        if value != "duckdb" and not re.fullmatch("parquet:.+", value):
             raise ValueError("give duckdb or parquet:URL")
         return value
 
@@ -192,6 +198,11 @@ class Settings(BaseModel):
             if hasattr(os, "sched_getaffinity")
             else self.jobs or os.cpu_count() or 1
         )
+
+    @property
+    def files(self) -> str:
+        """Where checkpoints lie: the home, or the URL of the cells, so that every machine finds them."""
+        return self.warehouse.removeprefix("parquet:") if self.warehouse != "duckdb" else str(self.home)
 
     @property
     def database(self) -> Path:
@@ -251,13 +262,48 @@ def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None 
     }
     _merge_environment(values, sections)
     values.update(overrides or {})
+    _require_kinds(values, sections)
     try:
-        settings = Settings(**values, model_sections=sections, home=home)
+        settings = Settings(**{**values, "model_sections": sections, "home": home})
     except ValidationError as error:
         raise InputError(_first_error(error, "")) from None
     for name in MODELS:
-        settings.model(name)
+        _require_members(settings, settings.model(name))
     return settings
+
+
+def _require_kinds(values: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse values that only a conversion would make right, and keys that are no settings."""
+    for key, value in values.items():
+        field = Settings.model_fields.get(key)
+        if field is None or key in INTERNAL:
+            raise InputError(UNKNOWN.format(key))
+        _require_kind(key, value, field.annotation)
+    for name, section in sections.items():
+        for key, field in _spec_fields(MODELS[name]).items() if name in MODELS else ():
+            if key in section:
+                _require_kind(f"[{name}] {key}", section[key], field.annotation)
+
+
+def _require_kind(key: str, value: Any, annotation: Any) -> None:
+    rule = wrong_kind(value, annotation)
+    if rule:
+        raise InputError(IMPOSSIBLE.format(key, value, rule))
+
+
+def _require_members(settings: Settings, model: Model) -> None:
+    """Refuse a combination of models that do not exist, or that a run would not fit."""
+    for member in getattr(model, "members", ()):
+        if member not in MODELS or hasattr(MODELS[member], "members"):
+            simple = ", ".join(name for name in MODELS if not hasattr(MODELS[name], "members"))
+            rule = f"{member!r} is no model that can be combined; choose from {simple}"
+            raise InputError(IMPOSSIBLE.format(f"[{model.name}] members", list(getattr(model, "members", ())), rule))
+        if model.name in settings.models and member not in settings.models:
+            raise InputError(
+                f"model {model.name!r} combines {member!r}, which is not among the models of this run "
+                f"({', '.join(settings.models)}): add {member} to them, leave {model.name} out, or take {member} out "
+                f"of `members` in the section [{model.name}]."
+            )
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -273,32 +319,29 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
     """Put `VOLASSETS_<KEY>` and `VOLASSETS_<MODEL>_<KEY>` over the file's values; refuse unknown ones."""
-    known: dict[str, tuple[str | None, str]] = {
-        f"{PREFIX}{key.upper()}": (None, key) for key in Settings.model_fields if key not in ("model_sections", "home")
+    known: dict[str, tuple[str | None, str, Any]] = {
+        f"{PREFIX}{key.upper()}": (None, key, field.annotation)
+        for key, field in Settings.model_fields.items()
+        if key not in INTERNAL
     }
     for name, model in MODELS.items():
-        for key in _spec_fields(model):
-            known[f"{PREFIX}{name.upper()}_{key.upper()}"] = (name, key)
+        for key, field in _spec_fields(model).items():
+            known[f"{PREFIX}{name.upper()}_{key.upper()}"] = (name, key, field.annotation)
     for variable, text in os.environ.items():
         if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
             continue
         if variable not in known:
-            raise InputError(f"{variable} is set, but no setting has that name: unset it, or see `volassets --help`.")
-        section, key = known[variable]
+            raise InputError(
+                f"{variable} is set, but no setting has that name: unset it, or correct its name; `{FILE_NAME}` lists "
+                "every key."
+            )
+        section, key, annotation = known[variable]
         place = values if section is None else sections.setdefault(section, {})
-        place[key] = _parse(text)
+        place[key] = parse_text(text, annotation)
 
 
-def _parse(text: str) -> Any:
-    """Read an environment value: JSON where it is JSON, a list where it has commas, else the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [part.strip() for part in text.split(",")] if "," in text else text
-
-
-def _spec_fields(model: type[Model]) -> list[str]:
-    return list(getattr(model, "__dataclass_fields__", {}))
+def _spec_fields(model: type[Model]) -> dict[str, Any]:
+    return getattr(model, "__pydantic_fields__", {})
 
 
 def _first_error(error: ValidationError, where: str) -> str:
@@ -307,6 +350,5 @@ def _first_error(error: ValidationError, where: str) -> str:
         ".".join(str(part) for part in detail["loc"] if part not in ("function-after", "model_sections")) or "settings"
     )
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"unknown setting {where}{key}: remove it or correct its name; `volassets.toml` lists every key."
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"setting {where}{key} = {detail['input']!r} is not possible: {message}. Correct it in volassets.toml, the environment or the command."
+        return UNKNOWN.format(f"{where}{key}")
+    return IMPOSSIBLE.format(f"{where}{key}", detail["input"], detail["msg"].removeprefix("Value error, "))

@@ -115,7 +115,7 @@ def _write_tickers(settings: Settings, tickers: list[str]) -> None:
     # A file without the key may end in a section, where a new key would belong to that section.
     if "tickers" not in document:
         document = tomlkit.parse("tickers = []\n" + tomlkit.dumps(document))
-    document["tickers"].clear()  # type: ignore[union-attr]
+    document["tickers"].clear()
     document["tickers"].extend(tickers)
     _replace(file, tomlkit.dumps(document))
 
