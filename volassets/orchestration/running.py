@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 
 from volassets.errors import InputError, VolassetsError
-from volassets.market.sources import PriceSource, SourceError
+from volassets.market.sources import PriceSource
 from volassets.orchestration.build import build_assets, build_resources
 from volassets.orchestration.checks import build_checks
 from volassets.orchestration.fetching import FetchedOnce, needs_fetch
@@ -20,7 +20,7 @@ from volassets.orchestration.killed import close_killed_runs
 from volassets.orchestration.plan import StaleCell, stale_cells, summary
 from volassets.orchestration.progress import Listener, Step, listening
 from volassets.orchestration.recorded import unrecorded_cells
-from volassets.orchestration.ticker_stages import BarsRefused, checked_bars, comparison_is_stale, panel_is_stale
+from volassets.orchestration.ticker_stages import checked_bars, comparison_is_stale, panel_is_stale
 from volassets.partitions import grid_key
 from volassets.settings import Settings
 from volassets.timing import contiguous, months_between, refit_month
@@ -93,11 +93,11 @@ class GraphRunner:
         self._refused = {}
         for ticker in request.tickers:
             try:
-                months[ticker] = self._months(run, ticker, request)
-            except (SourceError, BarsRefused) as error:
-                if len(request.tickers) == 1:
-                    raise
+                bars = self._usable_bars(run, ticker)
+            except VolassetsError as error:  # noqa: PERF203
                 self._refused[ticker] = error
+            else:
+                months[ticker] = self._months(run, ticker, bars, request)
         if self._refused and not months:
             raise next(iter(self._refused.values()))
         return months
@@ -126,12 +126,16 @@ class GraphRunner:
             self._panel(run, result)
         return result
 
-    def _months(self, run: Run, ticker: str, request: Request) -> list[pd.Timestamp]:
+    def _usable_bars(self, run: Run, ticker: str) -> pd.DataFrame:
+        """Return the bars that the ticker will have after the run's own fetch."""
         bars = run.bars(ticker)
         if needs_fetch(self._source, ticker, bars, run.calendar(ticker)):
             fetched = self._source.fetch(ticker)
             checked_bars(run, ticker, fetched)
             bars = fetched if fetched.index[-1] >= (bars.index[-1] if len(bars) else fetched.index[0]) else bars
+        return bars
+
+    def _months(self, run: Run, ticker: str, bars: pd.DataFrame, request: Request) -> list[pd.Timestamp]:
         inputs = TickerInputs(run, ticker, bars)
         earliest = refit_month(self._settings.start_month)
         if request.first is not None and request.first < earliest:
@@ -141,9 +145,9 @@ class GraphRunner:
             )
         first = request.first or max(earliest, inputs.first_month or earliest)
         last = request.last or inputs.last_month
-        if first > last:
+        if request.last is not None and first > request.last:
             raise InputError(f"the months {first:%Y-%m} .. {last:%Y-%m} are in the wrong order: swap --from and --to.")
-        months = months_between(first, last)
+        months = months_between(first, max(first, last))
         inputs.require_months(months)
         return months
 
