@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.files import read_whole, write_whole
 from volassets.models.protocol import Fit
 from volassets.models.registry import MODELS
 
@@ -48,7 +47,7 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
     fit : Fit
         With tensors; its history is kept elsewhere (``training_history``).
     path : str or Path
-        Its directory is made where it is missing; an older file of that name is replaced.
+        A path or an fsspec URL. Its directory is made where it is missing; an older file of that name is replaced.
     data_hash : str
         Identifies the inputs that the fit was made from.
     code_version : str
@@ -63,7 +62,6 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
 
     if not fit.tensors:
         raise InputError(f"the fit of {fit.model!r} has no weights: only networks are kept as checkpoints.")
-    path = Path(path)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in fit.tensors.items()}
     header = {
         "format_version": FORMAT_VERSION,
@@ -73,7 +71,7 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
         **{name: getattr(fit, name) for name in PLAIN},
         **{name: f"{getattr(fit, name):%Y-%m-%d}" for name in DATES},
     }
-    _replace(path, encode(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)}))
+    write_whole(path, encode(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)}))
 
 
 def load(path: str | Path, data_hash: str | None = None) -> Fit:
@@ -82,7 +80,7 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
     Parameters
     ----------
     path : str or Path
-        File that `save` wrote.
+        File that `save` wrote; a path or an fsspec URL.
     data_hash : str, optional
         What the file must have been made from; not looked at where it is None.
 
@@ -97,7 +95,6 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
         If the file is missing, truncated or changed, has no header of ours, is of another format or model
         version, or was made from other data.
     """
-    path = Path(path)
     metadata, tensors = _read(path)
     header = _header(path, metadata)
     _require_usable(path, header, tensors, data_hash)
@@ -105,21 +102,25 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
     return Fit(**{**fields, "horizons": tuple(header["horizons"])}, tensors=tensors)
 
 
-def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
-    from safetensors import SafetensorError, safe_open
+def _read(path: str | Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
 
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}: fit that month again, or correct the path.")
     try:
-        with safe_open(path, framework="np") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        content = read_whole(path)
+        tensors = decode(content)
+        # Checked by `decode`: eight bytes of length, then that much JSON.
+        length = int.from_bytes(content[:8], "little")
+        return json.loads(content[8 : 8 + length]).get("__metadata__", {}), tensors
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"there is no checkpoint {path}: fit that month again, or correct the path.") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"checkpoint {path} is truncated or corrupt ({error}): delete it and fit that month again."
         ) from None
 
 
-def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _header(path: str | Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if HEADER not in metadata:
         raise InputError(f"{path} has no volassets header, so it is not a checkpoint of a fit: give one that is.")
     try:
@@ -136,7 +137,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _require_usable(
-    path: Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray], data_hash: str | None
+    path: str | Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray], data_hash: str | None
 ) -> None:
     lacking = [name for name in FIELDS if name not in header]
     if lacking:
@@ -164,17 +165,3 @@ def _digest(tensors: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name}|{tensor.dtype.str}|{tensor.shape}|".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

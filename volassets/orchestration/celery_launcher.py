@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
@@ -40,10 +40,10 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
         self._answered: dict[str, float] = {}
 
     @classmethod
-    def config_type(cls) -> dict[str, Any]:
+    def config_type(cls) -> Any:
         """Return the stock launcher's configuration and `missing_seconds`."""
         return {
-            **dict(super().config_type()),  # type: ignore[call-overload]
+            **cast("dict[str, Any]", super().config_type()),
             "missing_seconds": dg.Field(int, is_required=False, default_value=60),
         }
 

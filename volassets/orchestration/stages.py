@@ -115,7 +115,7 @@ def fit_family(run: Run, family: str, cells: Cells) -> dict[str, Outcome]:
                     selections.get(month) if _uses_selection(model) else None,
                 )
                 importance = _wants_importance(run, month)
-                destination = str(run.settings.home)
+                destination = run.settings.files
                 arguments = (shared, window, model, data_hash, destination, importance)
                 yield (
                     (inputs.ticker, month, model.name),
@@ -144,7 +144,7 @@ def forecast_family(run: Run, family: str, cells: Cells) -> dict[str, Outcome]:
                     origins=origins,
                     calendar=inputs.calendar.name,
                     level=run.settings.interval_level,
-                    home=str(run.settings.home),
+                    files=run.settings.files,
                 )
                 replace = _forecast_replacements(table, inputs.ticker, month, model.name, data_hash)
                 yield (inputs.ticker, month, model.name), Work(data_hash, tasks.forecast, (shared, request), replace)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -56,6 +55,8 @@ class ForecastRequest:
         Specifications of the members, those without stored fits included.
     calendar : str
         Name of the exchange calendar; a worker keeps the calendar itself.
+    files : str
+        Directory or URL that checkpoints are below.
     """
 
     window: WindowRequest
@@ -65,7 +66,7 @@ class ForecastRequest:
     origins: pd.DatetimeIndex
     calendar: str
     level: float
-    home: str
+    files: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def lags(shared: SharedFrame, month: pd.Timestamp, configured: tuple[int, ...]) 
 
 
 def fit(
-    shared: SharedFrame, request: WindowRequest, model: Model, data_hash: str, home: str, importance: bool
+    shared: SharedFrame, request: WindowRequest, model: Model, data_hash: str, files: str, importance: bool
 ) -> FitResult:
     """Fit one model, save its checkpoint where it has tensors, and return its row."""
     window = request.cut(shared.load())
@@ -97,8 +98,8 @@ def fit(
         # Imported here: it needs torch's file format, which the other families do not.
         from volassets.models.checkpoints import save
 
-        checkpoint = str(checkpoint_path(request.ticker, request.month, model.name, data_hash))
-        save(result, Path(home, checkpoint), data_hash, model.code_version)
+        checkpoint = checkpoint_path(request.ticker, request.month, model.name, data_hash)
+        save(result, f"{files}/{checkpoint}", data_hash, model.code_version)
     row = fit_to_row(result, seconds, checkpoint, data_hash, model.code_version)
     return FitResult(row, result.history, _importance(model, result, window) if importance else None)
 
@@ -123,7 +124,7 @@ def _fit_of(request: ForecastRequest, features: pd.DataFrame) -> Fit:
             return fit_from_row(row)
         from volassets.models.checkpoints import load as load_checkpoint
 
-        return load_checkpoint(Path(request.home, row["checkpoint"]), data_hash=row["data_hash"])
+        return load_checkpoint(f"{request.files}/{row['checkpoint']}", data_hash=row["data_hash"])
 
     if not request.members:
         return load(request.model)
@@ -139,6 +140,6 @@ def _importance(model: Model, result: Fit, window: Window) -> pd.DataFrame | Non
     return feature_importance(result, window)
 
 
-def checkpoint_path(ticker: str, month: pd.Timestamp, model: str, data_hash: str) -> Path:
-    """Return the checkpoint's path below the home."""
-    return Path("checkpoints", ticker, f"{month:%Y-%m}", f"{model}-{data_hash}.safetensors")
+def checkpoint_path(ticker: str, month: pd.Timestamp, model: str, data_hash: str) -> str:
+    """Return the checkpoint's path below the home, or below the URL of the cells."""
+    return f"checkpoints/{ticker}/{month:%Y-%m}/{model}-{data_hash}.safetensors"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.files import attempts, file_system
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table
 
@@ -26,9 +27,7 @@ SUFFIX = ".parquet"
 WHOLE_TABLE = "all"
 # Beside the tables, so that a rename stays on one file system and no listing of a table sees it.
 UNFINISHED = ".unfinished"
-REMOTE_SECONDS = 60.0
 COPIED_AT_ONCE = 1000
-LASTING = (PermissionError, FileNotFoundError, NotADirectoryError, ValueError, TypeError)
 
 
 def encoded(value: Any) -> str:
@@ -53,17 +52,12 @@ class CellFiles:
 
     def __init__(self, url: str) -> None:
         try:
-            import fsspec
             import pyarrow
         except ImportError as error:
             raise InputError(f'warehouse = parquet needs {error.name}: pip install "volassets[scale]".') from None
         del pyarrow
         self.url = url
-        try:
-            # Listings are not cached: other processes write at any time.
-            self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        except (ValueError, ImportError) as error:
-            raise InputError(f"warehouse parquet:{url} cannot be reached: {error}.") from None
+        self.fs, root = file_system(url)
         self.root = root.rstrip("/")
         self.is_local = "file" in ((self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol)
 
@@ -109,21 +103,8 @@ class CellFiles:
 
     @property
     def attempts(self) -> Retrying:
-        """How often a request is made: once more in a moment on a directory, for a minute on an object store."""
-        from tenacity import (
-            Retrying,
-            retry_if_not_exception_type,
-            stop_after_attempt,
-            stop_after_delay,
-            wait_random_exponential,
-        )
-
-        return Retrying(
-            retry=retry_if_not_exception_type(LASTING),
-            wait=wait_random_exponential(multiplier=0.05, max=5),
-            stop=stop_after_attempt(3) if self.is_local else stop_after_delay(REMOTE_SECONDS),
-            reraise=True,
-        )
+        """How often a request is made; see `volassets.files.attempts`."""
+        return attempts(remote=not self.is_local)
 
     def remove(self, path: str) -> None:
         """Remove a cell's file."""

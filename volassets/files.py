@@ -1,0 +1,100 @@
+"""Whole files on a directory or, by URL, on an object store: written at once, requests repeated where that is safe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from volassets.errors import InputError
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
+
+REMOTE_SECONDS = 60.0
+# Another try gives the same answer.
+LASTING = (PermissionError, FileNotFoundError, NotADirectoryError, ValueError, TypeError)
+
+
+def is_url(place: str | Path) -> bool:
+    """Return whether `place` is for fsspec and not a path."""
+    return isinstance(place, str) and "://" in place
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """Return the fsspec file system of `url` and the path on it; listings are not cached, others write too.
+
+    Raises
+    ------
+    InputError
+        If fsspec or what it needs for this kind of URL is not installed, or the URL makes no sense.
+    """
+    try:
+        import fsspec
+
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        raise InputError(f'{url} needs {error.name or error}: pip install "volassets[scale]".') from None
+    except ValueError as error:
+        raise InputError(f"{url} cannot be reached: {error}.") from None
+
+
+def attempts(remote: bool) -> Retrying:
+    """Return how often a request is made: three times on a directory, for a minute on an object store."""
+    from tenacity import (
+        Retrying,
+        retry_if_not_exception_type,
+        stop_after_attempt,
+        stop_after_delay,
+        wait_random_exponential,
+    )
+
+    return Retrying(
+        retry=retry_if_not_exception_type(LASTING),
+        wait=wait_random_exponential(multiplier=0.05, max=5),
+        stop=stop_after_delay(REMOTE_SECONDS) if remote else stop_after_attempt(3),
+        reraise=True,
+    )
+
+
+def read_whole(place: str | Path) -> bytes:
+    """Return a file's content.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+        If it cannot be read, after the attempts that its kind of place gets.
+    """
+    if not is_url(place):
+        return Path(place).read_bytes()
+    fs, path = file_system(str(place))
+    content: bytes = attempts(remote=True)(fs.cat_file, path)
+    return content
+
+
+def write_whole(place: str | Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file stays.
+    """
+    if is_url(place):
+        fs, path = file_system(str(place))
+        # One request replaces an object as a whole.
+        attempts(remote=True)(fs.pipe_file, path, content)
+        return
+    place = Path(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f".{place.name}.{uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)
