@@ -128,6 +128,13 @@ class Settings(BaseModel):
             raise ValueError("give increasing whole numbers from 1 to 252")
         return value
 
+    @field_validator("horizons")
+    @classmethod
+    def _one_session(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if 1 not in value:
+            raise ValueError("1 must be among them: strategies and value at risk are about the next session")
+        return value
+
     @field_validator("start_month")
     @classmethod
     def _month(cls, value: str) -> str:

@@ -82,6 +82,7 @@ MINCER_ZARNOWITZ = Table(
         number("p_value", "p-value of intercept 0 and slope 1 together, Wald with HAC covariances."),
     ),
     key=(*_MODEL_KEY, "target"),
+    may_be_empty=True,
 )
 
 MODEL_COMPARISONS = Table(
@@ -98,6 +99,7 @@ MODEL_COMPARISONS = Table(
         SEEN_N,
     ),
     key=("ticker", "horizon", "loss", "model_a", "model_b"),
+    may_be_empty=True,
 )
 
 BACKTESTS = Table(
@@ -127,6 +129,7 @@ BACKTESTS = Table(
         Column("n", "INTEGER", "Sessions.", True),
     ),
     key=("ticker", "strategy", "smoothing"),
+    may_be_empty=True,
 )
 
 BACKTEST_PATHS = Table(
@@ -144,6 +147,7 @@ BACKTEST_PATHS = Table(
         number("equity", "Net equity, starting at 1."),
     ),
     key=("ticker", "strategy", "smoothing", "date"),
+    may_be_empty=True,
 )
 
 VALUE_AT_RISK = Table(
@@ -161,6 +165,7 @@ VALUE_AT_RISK = Table(
         number("conditional_coverage_p", "p-value of share and independence together."),
     ),
     key=("ticker", "model", "level"),
+    may_be_empty=True,
 )
 
 VERDICTS = Table(

@@ -1,0 +1,70 @@
+"""`python -m benchmarks [NAME ...]`: run the benchmarks, print their tables, keep them under benchmarks/results/."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import graph, networks
+
+RESULTS = Path(__file__).parent / "results"
+BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
+    "garch": graph.garch,
+    "lstm": networks.lstm,
+    "transformer": networks.transformer,
+    "lstm_reference": networks.lstm_reference,
+    "growth": graph.growth,
+    "overhead": graph.overhead,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, all without a name; return the exit code."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    parts = [f"# Benchmarks, {date.today():%Y-%m-%d}", "", machine(), ""]
+    for name in names or BENCHMARKS:
+        function = BENCHMARKS[name]
+        summary = (function.__doc__ or "").splitlines()[0]
+        table = function().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+        part = f"## {name}\n\n{summary}\n\n```\n{table}\n```\n"
+        print(part, flush=True)
+        parts.append(part)
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{date.today():%Y-%m-%d}.md"
+    if names:
+        print(f"not kept: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file} is of whole runs")
+    else:
+        file.write_text("\n".join(parts), encoding="utf-8")
+        print(f"kept in {file}")
+    return 0
+
+
+def machine() -> str:
+    """Return one line about the machine: processor, cores, memory, versions."""
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start; Python "
+        f"{platform.python_version()}, torch {torch.__version__}, CUDA {torch.cuda.is_available()}. The machine was "
+        "shared: compare ratios, not seconds."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

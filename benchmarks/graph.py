@@ -1,0 +1,111 @@
+"""Seconds of whole runs: the GARCH family, growth over months and tickers, the overhead around the computing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from volassets.market.bundled import BundledSource
+from volassets.market.calendar import calendar_for
+from volassets.models.garch import Egarch, Garch, Gjr
+from volassets.timing import months_between
+
+TICKER = "^GSPC"
+QUICK_MODELS = "naive,garch,gjr,log_har"
+
+
+def garch(processes: int = 2) -> pd.DataFrame:
+    """Time the three GARCH models over 180 months on one and on `processes` workers.
+
+    Returns
+    -------
+    DataFrame
+        Columns processes, fits, seconds, milliseconds_per_fit (wall).
+    """
+    from volassets.features.table import build_features
+    from volassets.orchestration.tasks import WindowRequest
+    from volassets.orchestration.tasks import fit as fit_task
+    from volassets.orchestration.workers import run_tasks, shared_frame
+
+    features = build_features(BundledSource().fetch(TICKER), calendar_for(TICKER, {}))
+    months = months_between(pd.Timestamp(2004, 1, 1), pd.Timestamp(2018, 12, 1))
+    rows = []
+    with shared_frame(features) as shared:
+        for count in dict.fromkeys((1, processes)):
+            tasks = {}
+            for month in months:
+                request = WindowRequest(TICKER, month, (1, 5, 22), None)
+                for model in (Garch(), Gjr(), Egarch()):
+                    tasks[month, model.name] = (fit_task, (shared, request, model, "", "", False))
+            # The first call starts the workers and imports what they need; it is not what a fit costs.
+            list(run_tasks(dict(list(tasks.items())[: 3 * count]), count))
+            start = time.perf_counter()
+            errors = [error for _, _, error in run_tasks(tasks, count) if error]
+            if errors:
+                raise errors[0]
+            seconds = time.perf_counter() - start
+            rows.append((count, len(tasks), seconds, 1000 * seconds / len(tasks)))
+    return pd.DataFrame(rows, columns=["processes", "fits", "seconds", "milliseconds_per_fit"])
+
+
+def growth() -> pd.DataFrame:
+    """Time `volassets run` with four quick models over 60, 120, 180 months and 1, 2, 4 tickers.
+
+    Returns
+    -------
+    DataFrame
+        Columns tickers, months, seconds, cells (ticker x month), milliseconds_per_cell.
+    """
+    rows = []
+    for tickers, first, months in ((1, 2014, 60), (1, 2009, 120), (1, 2004, 180), (2, 2014, 60), (4, 2014, 60)):
+        seconds = _run(tickers, f"{first}-01", "2018-12", QUICK_MODELS)
+        rows.append((tickers, months, seconds, tickers * months, 1000 * seconds / (tickers * months)))
+    return pd.DataFrame(rows, columns=["tickers", "months", "seconds", "cells", "milliseconds_per_cell"])
+
+
+def overhead() -> pd.DataFrame:
+    """Time 100 months of one ticker through `volassets run`, computed and found up to date.
+
+    Returns
+    -------
+    DataFrame
+        Columns what, seconds. The second run computes nothing: it is start-up, planning and printing.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        first = _command(home, "bundled", [TICKER], "2010-09", "2018-12", "naive")
+        second = _command(home, "bundled", [TICKER], "2010-09", "2018-12", "naive")
+    return pd.DataFrame(
+        [("100 months, naive, fresh home", first), ("the same again, nothing to do", second)],
+        columns=["what", "seconds"],
+    )
+
+
+def _run(tickers: int, first: str, last: str, models: str) -> float:
+    """Return the seconds of a run over copies of the bundled S&P 500 in a fresh home."""
+    bars = BundledSource().fetch(TICKER)
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"COPY{number}" for number in range(tickers)]
+        prices = Path(folder, "prices")
+        prices.mkdir()
+        for name in names:
+            bars.to_csv(prices / f"{name}.csv")
+        os.environ["VOLASSETS_CSV_DIR"] = str(prices)
+        try:
+            return _command(str(Path(folder, "home")), "csv", names, first, last, models)
+        finally:
+            del os.environ["VOLASSETS_CSV_DIR"]
+
+
+def _command(home: str, source: str, tickers: list[str], first: str, last: str, models: str) -> float:
+    chosen = [part for ticker in tickers for part in ("--ticker", ticker)]
+    command = [sys.executable, "-m", "volassets", "run", "--source", source, *chosen]
+    command += ["--from", first, "--to", last, "--models", models]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "VOLASSETS_HOME": home})
+    return time.perf_counter() - start
