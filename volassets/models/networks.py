@@ -49,19 +49,22 @@ class LstmStates(torch.autograd.Function):
         cells = sequence.new_empty(days + 1, stack, units, n)
         cells[0] = 0
         squashed = sequence.new_empty(days, stack, units, n)
-        for day in range(days):
-            gate = gates[day]
-            torch.bmm(weights, inputs[day], out=gate)
-            gate[:, : 3 * units].sigmoid_()
-            gate[:, 3 * units :].tanh_()
-            enter, keep, show, candidate = gate.split(units, dim=1)
-            cell = cells[day + 1]
-            torch.mul(keep, cells[day], out=cell)
+        states = inputs[1:, :, channels:]
+        days_of = zip(
+            *(array.unbind(0) for array in (inputs[:days], gates, *_parts(gates), cells[:days], cells[1:])),
+            *(array.unbind(0) for array in (squashed, states)),
+            strict=True,
+        )
+        for given, gate, sigmoids, enter, keep, show, candidate, before, cell, squash, state in days_of:
+            torch.bmm(weights, given, out=gate)
+            sigmoids.sigmoid_()
+            candidate.tanh_()
+            torch.mul(keep, before, out=cell)
             cell.addcmul_(enter, candidate)
-            torch.tanh(cell, out=squashed[day])
-            torch.mul(show, squashed[day], out=inputs[day + 1, :, channels:])
+            torch.tanh(cell, out=squash)
+            torch.mul(show, squash, out=state)
         ctx.save_for_backward(weights, inputs, gates, cells, squashed)
-        return inputs[1:, :, channels:]
+        return states
 
     @staticmethod
     def backward(ctx: Any, d_states: Tensor) -> tuple[None, Tensor]:
@@ -71,26 +74,34 @@ class LstmStates(torch.autograd.Function):
         units = gate_units // 4
         recurrent = weights[:, :, -units:].transpose(1, 2).contiguous()
         d_weights = torch.zeros_like(weights)
-        d_gate = gates.new_empty(stack, gate_units, n)
-        d_enter, d_keep, d_show, d_candidate = d_gate.split(units, dim=1)
-        d_sigmoids = d_gate[:, : 3 * units]
+        d_gate = gates.new_zeros(stack, gate_units, n)
+        d_sigmoids, d_enter, d_keep, d_show, d_candidate = _parts(d_gate)
         d_cell = gates.new_zeros(stack, units, n)
         through_output = torch.empty_like(d_cell)
-        for day in reversed(range(days)):
-            gate = gates[day]
-            enter, keep, show, candidate = gate.split(units, dim=1)
-            d_state = d_states[day] if day == days - 1 else torch.baddbmm(d_states[day], recurrent, d_gate)
+        days_of = zip(
+            *(array.unbind(0) for array in (d_states, inputs[:days].transpose(2, 3), *_parts(gates))),
+            *(array.unbind(0) for array in (cells[:days], squashed)),
+            strict=True,
+        )
+        for d_state, given, sigmoids, enter, keep, show, candidate, before, squash in reversed(list(days_of)):
+            d_state = torch.baddbmm(d_state, recurrent, d_gate)
             torch.mul(d_state, show, out=through_output)
-            d_cell += tanh_backward(through_output, squashed[day])
-            torch.mul(d_state, squashed[day], out=d_show)
+            d_cell += tanh_backward(through_output, squash)
+            torch.mul(d_state, squash, out=d_show)
             torch.mul(d_cell, candidate, out=d_enter)
-            torch.mul(d_cell, cells[day], out=d_keep)
+            torch.mul(d_cell, before, out=d_keep)
             torch.mul(d_cell, enter, out=d_candidate)
             d_cell *= keep
-            sigmoid_backward(d_sigmoids, gate[:, : 3 * units], grad_input=d_sigmoids)
+            sigmoid_backward(d_sigmoids, sigmoids, grad_input=d_sigmoids)
             tanh_backward(d_candidate, candidate, grad_input=d_candidate)
-            d_weights.baddbmm_(d_gate, inputs[day].transpose(1, 2))
+            d_weights.baddbmm_(d_gate, given)
         return None, d_weights
+
+
+def _parts(gates: Tensor) -> tuple[Tensor, ...]:
+    """Return views of gates (..., 4 * units, n): the three sigmoids together, then each gate."""
+    units = gates.shape[-2] // 4
+    return gates.narrow(-2, 0, 3 * units), *gates.split(units, dim=-2)
 
 
 def uniform(stack: int, *shape: int, fan_in: int) -> nn.Parameter:
