@@ -206,7 +206,9 @@ def compare_panel(run: Run) -> dict[str, pd.DataFrame]:
     tables = {
         "panel_leaderboard": pooled_scores(board).assign(data_hash=_panel_hash(board)),
         "panel_comparisons": panel_comparison(scored),
-        "panel_verdicts": pd.DataFrame({"position": range(1, len(sentences) + 1), "text": sentences}),
+        "panel_verdicts": pd.DataFrame(
+            {"position": range(1, len(sentences) + 1), "text": pd.Series(sentences, dtype=object)}
+        ),
     }
     run.warehouse.write(*(Replacement(name, frame) for name, frame in tables.items()))
     report(Step("panel_report", "panel", None, 1, 1))
