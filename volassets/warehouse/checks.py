@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -80,19 +81,16 @@ def checked_cells(table: Table, rows: pd.DataFrame, cells: pd.DataFrame | None) 
     asked = pd.DataFrame({name: _typed(table, table.column(name), cells[name]) for name in table.cell})
     if asked.duplicated().any():
         raise StoreError(f"{table.name}: the cell {_first(asked, asked.duplicated())} is named twice. {_KEPT}")
-    filled = rows[list(table.cell)].drop_duplicates()
-    joined = asked.merge(filled, how="outer", on=list(table.cell), indicator=True)
-    stray = joined["_merge"] == "right_only"
-    if stray.any():
+    wanted = list(asked.itertuples(index=False, name=None))
+    filled = list(dict.fromkeys(zip(*(rows[name] for name in table.cell), strict=True)))
+    if stray := set(filled).difference(wanted):
         raise StoreError(
-            f"{table.name}: there are rows of {_first(joined[list(table.cell)], stray)}, which is not among the cells "
+            f"{table.name}: there are rows of {_named(table.cell, min(stray))}, which is not among the cells "
             f"to replace. {_KEPT}"
         )
-    empty = joined["_merge"] == "left_only"
-    if empty.any() and not table.may_be_empty:
+    if (empty := set(wanted).difference(filled)) and not table.may_be_empty:
         raise StoreError(
-            f"{table.name}: there is no row for {_first(joined[list(table.cell)], empty)}; "
-            f"an empty cell is not written. {_KEPT}"
+            f"{table.name}: there is no row for {_named(table.cell, min(empty))}; an empty cell is not written. {_KEPT}"
         )
     return asked
 
@@ -106,11 +104,14 @@ def _keyed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first(rows: pd.DataFrame, mask: pd.Series) -> str:
-    row = rows[mask.to_numpy()].iloc[0]
+    return _named(rows.columns, next(rows[mask].itertuples(index=False, name=None)))
+
+
+def _named(names: Iterable[str], values: Iterable[Any]) -> str:
+    """Return a key in words."""
     return ", ".join(
         f"{name} {value.date() if isinstance(value, pd.Timestamp) else value}"
-        for name, value in row.items()
-        if name != "_merge"
+        for name, value in zip(names, values, strict=True)
     )
 
 

@@ -133,11 +133,11 @@ class ParquetWarehouse(Warehouse):
         connecting = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         with self.files.readable() as readable, connecting as connection:
             relations = self._asked(connection, sql)
-            for relation in relations:
-                if isinstance(relation, View):
-                    connection.execute(create_view(relation))
-                else:
-                    self._stand_in(connection, relation, readable(self.files.listed(relation, equals)))
+            # A writer puts fits before their forecasts, so forecasts are read first: none is seen without its fit.
+            for table in reversed([relation for relation in relations if isinstance(relation, Table)]):
+                self._stand_in(connection, table, readable(self.files.listed(table, equals)))
+            for view in [relation for relation in relations if isinstance(relation, View)]:
+                connection.execute(create_view(view))
             if len(relations) == len(self.schema.relations):
                 connection.execute(";".join(line for relation in relations for line in comments(relation, "VIEW")))
             return connection.execute(sql, parameters).df()

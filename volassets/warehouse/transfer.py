@@ -32,12 +32,13 @@ def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
     StoreError
         If `destination` already has rows; nothing is written then.
     """
-    for name in _stored(destination):
-        if len(destination.query(f"SELECT 1 FROM {quoted(name)} LIMIT 1")):
-            raise StoreError(
-                f"{destination.place} already has rows in {name}: choose an empty place, or remove what a conversion "
-                "that was interrupted left there. Nothing was written."
-            )
+    parts = (f"SELECT {literal(name)} AS name FROM {quoted(name)}" for name in _stored(destination))
+    filled = destination.query(f"SELECT name FROM ({' UNION ALL '.join(parts)}) LIMIT 1")["name"]
+    if len(filled):
+        raise StoreError(
+            f"{destination.place} already has rows in {filled[0]}: choose an empty place, or remove what a conversion "
+            "that was interrupted left there. Nothing was written."
+        )
     return copy_rows(source, destination, source.schema.tables)
 
 
