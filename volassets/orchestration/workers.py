@@ -78,6 +78,16 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
 
 
+def _allow_children() -> None:
+    """Let a worker of Celery have workers of its own.
+
+    Python forbids it to processes marked as daemonic, so that nothing is left behind; ours watch their parent.
+    """
+    import multiprocessing
+
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
 def run_tasks(
     tasks: dict[Key, tuple[Callable[..., Any], tuple[Any, ...]]], workers: int
 ) -> Iterator[tuple[Key, Any, Exception | None]]:
@@ -108,6 +118,7 @@ def run_tasks(
 
     if not tasks:
         return
+    _allow_children()
     executor = get_reusable_executor(
         max_workers=workers,
         timeout=IDLE_SECONDS,
