@@ -210,14 +210,31 @@ def _compute(run: Run, stage: str, todo: dict[Key, Work]) -> tuple[list[Key], di
             else:
                 failed[key] = f"{type(error).__name__}: {error}"
             if time.monotonic() - last_commit >= COMMIT_SECONDS:
-                run.warehouse.write(*waiting)
+                run.warehouse.write(*_by_table(waiting))
                 waiting, last_commit = [], time.monotonic()
             report(Step(stage, key[0], key[1], len(done) + len(failed), len(todo), failed.get(key, "")))
     finally:
         # Also when interrupted: what is finished is kept.
         if waiting:
-            run.warehouse.write(*waiting)
+            run.warehouse.write(*_by_table(waiting))
     return done, failed
+
+
+def _by_table(replacements: list[Replacement]) -> list[Replacement]:
+    """Join the replacements of each table into one: what a commit costs grows with their number, not their rows."""
+    tables: dict[str, list[Replacement]] = {}
+    for replacement in replacements:
+        tables.setdefault(replacement.table, []).append(replacement)
+    return [
+        Replacement(
+            table,
+            pd.concat([part.frame for part in parts], ignore_index=True),
+            pd.concat([part.cells for part in parts if part.cells is not None], ignore_index=True),
+        )
+        if len(parts) > 1
+        else parts[0]
+        for table, parts in tables.items()
+    ]
 
 
 def _cell(ticker: str, month: pd.Timestamp, model: str = "") -> pd.DataFrame:
