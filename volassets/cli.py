@@ -20,6 +20,7 @@ class Group(click.Group):
     """Shows commands in the order of the work, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they were declared."""
         return list(self.commands)
 
 
@@ -262,6 +263,35 @@ def ui(port: int) -> None:
     from volassets.commands.ui import ui_command
 
     ui_command(port)
+
+
+@cli.group(cls=Group)
+def warehouse() -> None:
+    """Move the results between back ends.
+
+    \b
+    Example:
+      volassets warehouse convert duckdb parquet:s3://bucket/volassets
+    """
+
+
+@warehouse.command()
+@click.argument("source")
+@click.argument("destination")
+@handled
+def convert(source: str, destination: str) -> None:
+    """Copy every row and checkpoint of SOURCE into the empty DESTINATION.
+
+    Both are duckdb (this home's file), parquet:URL, or the path of another home's volassets.duckdb.
+
+    \b
+    Examples:
+      volassets warehouse convert duckdb parquet:/shared/volassets
+      volassets warehouse convert parquet:s3://bucket/volassets /elsewhere/volassets.duckdb
+    """
+    from volassets.commands.warehouse import convert_command
+
+    convert_command(source, destination)
 
 
 @cli.command()

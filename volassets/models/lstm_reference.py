@@ -3,7 +3,13 @@
 It follows the notebook's numbers (every one a setting) and this package's rules: its features are the
 selected ones of the recipe with the month's scaler, its labels are the annualised volatilities
 sqrt(252 y_h) of the score's own targets, one output per horizon, and training and validation rows
-lie before the cut-off, the validation rows last.
+lie before the cut-off, the validation rows last. Labels that reach over the end of a part are kept: only
+those that reach over the cut-off are unknown.
+
+Two things are options of ours. `bias_correction` multiplies the variances of each horizon by the mean of y/f
+over the window's rows. `precision` lets the steps of the training multiply in bfloat16 where the CPU
+does so itself; weights, validation and forecasts are float32 (on 24 months of 2004-2005 the QLIKE is .2911 with it and
+.2910 without).
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ class LstmReference:
     name: ClassVar[str] = "lstm_reference"
     family: ClassVar[str] = "lstm"
     code_version: ClassVar[str] = "1"
+    uses_selection: ClassVar[bool] = True
 
     hidden: Annotated[int, Field(ge=1, le=1024, description="Units per LSTM layer.")] = 64
     layers: Annotated[int, Field(ge=1, le=8, description="LSTM layers.")] = 2

@@ -119,6 +119,8 @@ class Model(Protocol):
         Names the tables ``<family>_fits`` and ``<family>_forecasts`` and their assets.
     code_version : str
         Raised by hand when the same inputs would give other numbers; makes stored fits stale.
+
+    A model that reads `Window.selection` also declares ``uses_selection = True``: only then is it given one.
     """
 
     name: ClassVar[str]

@@ -1,0 +1,273 @@
+"""The rules of the layout: which way data flows, what is loaded when, how large a file may be."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "volassets"
+FLOW = ("market", "features", "models", "evaluation", "reporting")
+SHARED = ("errors", "files", "partitions", "settings", "settings_file", "settings_values", "timing")
+FILES = sorted(PACKAGE.rglob("*.py"))
+TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
+MAX_LINES = 400
+
+
+def name_of(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def layer_of(file: Path) -> str:
+    part = file.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"), str(file))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield every module that a file imports, at its top or in a function."""
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(file)} imports relatively"
+            yield node.module or ""
+            if node.module == "volassets":
+                yield from (f"volassets.{alias.name}" for alias in node.names)
+
+
+def own_layers(file: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(file) if name.startswith("volassets.")}
+
+
+def in_layer(*layers: str) -> list[Path]:
+    return [file for file in FILES if layer_of(file) in layers]
+
+
+@pytest.mark.parametrize("layer", FLOW)
+def test_data_flows_one_way(layer):
+    allowed = {*FLOW[: FLOW.index(layer) + 1], *SHARED}
+    files = in_layer(layer)
+    assert files
+    against = {name_of(file): own_layers(file) - allowed for file in files}
+    assert not {name: layers for name, layers in against.items() if layers}
+
+
+def test_nothing_inside_imports_the_warehouse_or_the_orchestration():
+    inside = in_layer(*FLOW, *SHARED)
+    against = {name_of(file): own_layers(file) & {"warehouse", "orchestration", "definitions"} for file in inside}
+    assert not {name: layers for name, layers in against.items() if layers}
+
+
+def test_the_warehouse_knows_nothing_of_the_orchestration():
+    against = {name_of(file): own_layers(file) & {"orchestration", "definitions"} for file in in_layer("warehouse")}
+    assert not {name: layers for name, layers in against.items() if layers}
+
+
+def test_only_the_orchestration_imports_dagster():
+    using = [file for file in FILES if any(name.split(".")[0] == "dagster" for name in imports(file))]
+    assert {layer_of(file) for file in using} == {"orchestration", "definitions"}
+
+
+def test_no_file_is_longer_than_a_reader_can_hold():
+    long = {name_of(file): len(file.read_text("utf-8").splitlines()) for file in (*FILES, *TEST_FILES)}
+    assert not {name: lines for name, lines in long.items() if lines > MAX_LINES}
+
+
+def functions(file: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """Yield the public functions and classes of a module, and the public methods of those classes."""
+    for node in tree_of(file).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, node
+            for inner in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+                    yield f"{node.name}.{inner.name}", inner
+
+
+def statements(node: ast.FunctionDef | ast.ClassDef) -> str:
+    """Return the code of a body without its docstring."""
+    return "\n".join(ast.unparse(part) for part in node.body[bool(ast.get_docstring(node)) :])
+
+
+def test_everything_public_has_a_docstring():
+    # A property of a protocol that only names a field has nothing to add to it.
+    bare = [
+        f"{name_of(file)}: {name}"
+        for file in FILES
+        for name, node in functions(file)
+        if not ast.get_docstring(node) and statements(node) != "..."
+    ]
+    bare += [name_of(file) for file in FILES if tree_of(file).body and not ast.get_docstring(tree_of(file))]
+    assert not bare
+
+
+def test_nothing_is_left_to_do():
+    left = [
+        f"{name_of(file)}:{number}: {line.strip()}"
+        for file in (*FILES, *(ROOT / "benchmarks").rglob("*.py"))
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line)
+    ]
+    assert not left
+
+
+def test_what_a_base_class_leaves_open_is_filled_in():
+    public = [item for file in FILES for item in functions(file) if isinstance(item[1], ast.FunctionDef)]
+    filled = {name.split(".")[-1] for name, node in public if statements(node) not in ("raise NotImplementedError", "")}
+    left_open = {name for name, node in public if "raise NotImplementedError" in statements(node)}
+    assert not [name for name in left_open if "." not in name or name.split(".")[1] not in filled]
+
+
+def test_nothing_is_read_when_a_module_is_imported():
+    """Settings are read when a command runs, so that importing a module never depends on where one stands."""
+    readers = ("os.environ", "os.getenv", "open", "Path.cwd", "os.getcwd", "load_settings")
+    found = []
+    for file in FILES:
+        for node in _at_import(tree_of(file)):
+            text = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if text in readers or (isinstance(node, ast.Attribute) and ast.unparse(node) == "os.environ"):
+                found.append(f"{name_of(file)}:{node.lineno}")
+    assert not found
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _at_import(child)
+
+
+def loaded_by(statement: str, home: Path) -> set[str]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("VOLASSETS_")}
+    environment |= {"VOLASSETS_HOME": str(home), "DAGSTER_HOME": ""}
+    code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    return {name.split(".")[0] for name in result.stdout.split()}
+
+
+def test_the_command_line_loads_nothing_heavy(tmp_path):
+    heavy = {"torch", "dagster", "matplotlib", "pandas", "arch", "sklearn", "statsmodels", "duckdb", "rich"}
+    assert not loaded_by("import volassets.cli", tmp_path) & heavy
+
+
+def test_settings_load_no_model_library(tmp_path):
+    heavy = {"torch", "dagster", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance", "duckdb"}
+    assert not loaded_by("from volassets.settings import load_settings; load_settings()", tmp_path) & heavy
+
+
+def test_the_code_location_loads_no_model_library(tmp_path):
+    heavy = {"torch", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance"}
+    statement = (
+        "from volassets.orchestration.build import build_definitions\n"
+        "from volassets.settings import load_settings\n"
+        "build_definitions(load_settings())"
+    )
+    assert not loaded_by(statement, tmp_path) & heavy
+
+
+@cache
+def requirements() -> dict[str, Requirement]:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    extras = parser["options.extras_require"]
+    texts = [parser["options"]["install_requires"], *(extras[name] for name in extras)]
+    lines = [line for text in texts for line in text.split("\n") if line.strip()]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+@cache
+def pins() -> dict[str, str]:
+    lines = [line.strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs)
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_every_pin_lies_in_its_range():
+    outside = {
+        name: (str(wanted.specifier), pins()[name])
+        for name, wanted in requirements().items()
+        if name in pins() and pins()[name] not in wanted.specifier
+    }
+    assert not outside
+
+
+def test_every_requirement_is_pinned():
+    # The backport is for a Python that the pins were not made on.
+    assert not set(requirements()) - set(pins()) - {"tomli", "psycopg2-binary", "dagster-celery", "redis"}
+
+
+def test_the_pins_that_the_design_asks_for():
+    assert pins()["torch"] == "2.13.0"
+    assert pins()["duckdb"].startswith("1.5.")
+    assert "2" not in requirements()["duckdb"].specifier
+
+
+def test_every_pin_before_the_plain_ones_has_its_reason():
+    special = (ROOT / "constraints.txt").read_text().split("# --- Pins that make")[0]
+    groups = re.findall(r"((?:^# .*\n)+)((?:^\w.*\n)+)", special, re.MULTILINE)
+    pinned = [line for _, lines in groups for line in lines.split()]
+    assert len(pinned) == len(re.findall(r"^\w.*==", special, re.MULTILINE))
+
+
+def test_every_library_that_is_imported_is_required():
+    known = importlib.metadata.packages_distributions()
+    top = {name.split(".")[0] for file in FILES for name in imports(file)}
+    foreign = top - set(sys.stdlib_module_names) - {"volassets", ""}
+    # What a requirement brings is used only where that requirement is.
+    brought = {"PIL": "matplotlib", "sqlalchemy": "dagster"}
+    missing = {
+        name: known.get(name, [])
+        for name in foreign - set(brought)
+        if not {canonicalize_name(dist) for dist in known.get(name, [name])} & set(requirements())
+    }
+    assert not missing
+
+
+@pytest.mark.parametrize("target", ["run", "test", "ui", "bench", "lint", "format"])
+def test_make_has_the_target(target):
+    result = subprocess.run(
+        ["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, env={**os.environ, "MAKEFLAGS": ""}
+    )
+    assert result.returncode == 0, result.stderr
+    expected = {"run": "volassets run", "test": "pytest", "ui": "volassets ui", "bench": "-m benchmarks"}
+    assert expected.get(target, "ruff") in result.stdout
+
+
+def test_the_files_of_the_layout_are_there():
+    names = (
+        "README.md LICENSE Makefile pyproject.toml setup.cfg constraints.txt workspace.yaml dagster.yaml .ci/run "
+        "volassets/definitions.py volassets/cli.py volassets_tests/leakage volassets_tests/golden "
+        "volassets_tests/end_to_end benchmarks/__main__.py"
+    )
+    assert not [name for name in names.split() if not (ROOT / name).exists()]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_tests_mirror_the_package():
+    packages = {file.parent.relative_to(PACKAGE) for file in FILES if layer_of(file) in (*FLOW, "warehouse")}
+    tops = {package.parts[0] for package in packages if package.parts}
+    assert not [name for name in tops if not list((ROOT / "volassets_tests" / name).glob("test_*.py"))]
+    assert not [
+        name_of(folder) for folder in {file.parent for file in TEST_FILES} if not (folder / "__init__.py").exists()
+    ]
