@@ -1,0 +1,217 @@
+"""Every query of docs/sql.md on every back end, its answer checked; and the page itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from volassets.settings import Settings
+from volassets.warehouse import docs
+from volassets.warehouse.cookbook import COOKBOOK
+from volassets.warehouse.store import Replacement, Upsert, Warehouse, open_warehouse
+from volassets_tests.warehouse.conftest import BACK_ENDS
+from volassets_tests.warehouse.frames import cells, fit_rows, write_features
+
+MONTHS = ("2016-02-01", "2016-03-01")
+
+
+def month_of_forecasts(bars: pd.DataFrame, month: str, model: str, variance: float) -> pd.DataFrame:
+    """Return one-session forecasts for every session of `month`, with the interval 5 % to 40 %."""
+    in_month = bars.index[bars.index.strftime("%Y-%m-01") == month]
+    first = bars.index.get_indexer(in_month)
+    return pd.DataFrame(
+        {
+            "ticker": "^GSPC",
+            "refit_month": pd.Timestamp(month),
+            "model": model,
+            "origin_date": bars.index[first - 1],
+            "target_date": in_month,
+            "horizon": 1,
+            "variance": variance,
+            "volatility": (252 * variance) ** 0.5,
+            "lower": 0.05,
+            "upper": 0.40,
+            "data_hash": "h",
+        }
+    )
+
+
+def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
+    """Return two months with answers that are known."""
+    tables: dict[str, list[pd.DataFrame]] = {"garch_forecasts": [], "lstm_forecasts": [], "combined_forecasts": []}
+    for month in MONTHS:
+        tables["garch_forecasts"].append(month_of_forecasts(bars, month, "gjr", 1e-4))
+        # Absurdly high in February, the same as gjr but for a hair in March: lstm loses February only.
+        high = month == MONTHS[0]
+        tables["lstm_forecasts"].append(month_of_forecasts(bars, month, "lstm", 1.0 if high else 0.999e-4))
+    tables["combined_forecasts"].append(month_of_forecasts(bars, MONTHS[1], "combination", 0.8e-4))
+    selected = pd.DataFrame(
+        {
+            "ticker": "^GSPC",
+            "refit_month": pd.to_datetime(["2016-02-01", "2016-02-01", "2016-03-01", "2016-03-01"]),
+            "feature": ["log_proxy", "rsi", "log_proxy", "rsi"],
+            "selected": [True, True, True, False],
+            "reason": ["kept", "kept", "kept", "correlated"],
+            "correlated_with": [None, None, None, "log_proxy"],
+            "abs_correlation": [None, None, None, 0.9712],
+        }
+    )
+    fits = [
+        fit_rows(month=MONTHS[0]).assign(parameters=[{"persistence": 0.97, "half_life": 22.8}], seconds=2.0),
+        fit_rows(month=MONTHS[1]).assign(
+            parameters=[{"persistence": 0.98, "half_life": None}], converged=False, message="kept the GARCH start"
+        ),
+    ]
+    board = pd.DataFrame(
+        {
+            "ticker": "^GSPC",
+            "model": ["gjr", "lstm"],
+            "horizon": 1,
+            "n": 40,
+            "qlike": [0.4, 0.36],
+            "qlike_vs_gjr": [0.0, -0.1],
+            "dm_vs_gjr": [0.0, -2.5],
+            "dm_p": [1.0, 0.0125],
+            "mcs_p": [0.02, 1.0],
+        }
+    )
+    revised = {"ticker": "^GSPC", "date": pd.Timestamp("2016-02-03"), "column": "close", "old": 100.0, "new": 102.5}
+    written = {**{name: pd.concat(frames) for name, frames in tables.items()}, "garch_fits": pd.concat(fits)}
+    monthly = [Replacement(name, frame, cells(frame)) for name, frame in written.items()]
+    return [
+        *monthly,
+        Replacement("selected_features", selected, cells(selected, "ticker", "refit_month")),
+        Replacement("leaderboard", board, cells(board, "ticker")),
+        Upsert("price_revisions", pd.DataFrame([{**revised, "seen_at": pd.Timestamp("2016-04-01 06:00")}])),
+    ]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, sp500_bars: pd.DataFrame) -> dict[str, Warehouse]:
+    """The filled store on each back end."""
+    found = {}
+    bars = sp500_bars["2015-10":"2016-04-01"]
+    for kind in BACK_ENDS:
+        home = tmp_path_factory.mktemp("cookbook")
+        place = {"duckdb": "duckdb", "parquet": f"parquet:{home / 'cells'}", "memory": f"parquet:memory://{home}"}
+        settings = Settings(home=home, warehouse=place[kind])
+        found[kind] = open_warehouse(settings)
+        write_features(found[kind], settings, "^GSPC", bars)
+        found[kind].write(*replacements(bars["2015-10":"2016-03-31"]))
+    return found
+
+
+def the_forecast(rows: pd.DataFrame) -> None:
+    assert rows["ticker"].tolist() == ["^GSPC"]
+    assert rows["origin_date"].tolist() == [pd.Timestamp("2016-03-30")]
+    assert rows["volatility_percent"].tolist() == [14.2]
+    assert rows["upper_percent"].tolist() == [40.0]
+
+
+def the_best(rows: pd.DataFrame) -> None:
+    assert rows["model"].tolist() == ["lstm", "gjr"]
+    assert rows["percent_vs_gjr"].tolist() == [-10.0, 0.0]
+    assert rows["in_confidence_set"].tolist() == [True, False]
+
+
+def the_lost_months(rows: pd.DataFrame) -> None:
+    assert rows["month"].tolist() == [pd.Timestamp("2016-02-01")]
+    assert rows["days"].tolist() == [20]
+    assert (rows["lstm_qlike"] > rows["gjr_qlike"]).all()
+
+
+def the_known(rows: pd.DataFrame) -> None:
+    assert rows["model"].tolist() == ["combination", "gjr", "lstm"]
+    assert set(rows["last_close_seen"]) == {pd.Timestamp("2016-03-10")}
+    assert set(rows["target_date"]) == {pd.Timestamp("2016-03-11")}
+    assert rows["train_end"][1] == pd.Timestamp("2016-02-29")
+
+
+def the_dropped(rows: pd.DataFrame) -> None:
+    assert rows.to_numpy().tolist() == [["rsi", "correlated", "log_proxy", 0.971]]
+
+
+def the_kept(rows: pd.DataFrame) -> None:
+    assert rows.to_numpy().tolist() == [["log_proxy", 2, 1.0], ["rsi", 2, 0.5]]
+
+
+def the_unconverged(rows: pd.DataFrame) -> None:
+    assert rows[["refit_month", "message"]].to_numpy().tolist() == [
+        [pd.Timestamp("2016-03-01"), "kept the GARCH start"]
+    ]
+
+
+def the_coverage(rows: pd.DataFrame) -> None:
+    assert rows[["model", "year", "n"]].to_numpy().tolist() == [
+        ["combination", 2016, 22],
+        ["gjr", 2016, 42],
+        ["lstm", 2016, 42],
+    ]
+    assert rows["coverage"].between(0.5, 1.0).all()
+    assert rows["coverage"][1] == rows["coverage"][2]
+
+
+def the_parameters(rows: pd.DataFrame) -> None:
+    assert rows["persistence"].tolist() == [0.97, 0.98]
+    assert rows["half_life"].isna().tolist() == [False, True]
+
+
+def the_revised(rows: pd.DataFrame) -> None:
+    assert rows["percent"].tolist() == [2.5]
+
+
+def the_missing(rows: pd.DataFrame) -> None:
+    assert rows.to_numpy().tolist() == [["^GSPC", pd.Timestamp("2016-02-01"), "combination"]]
+
+
+def the_cost(rows: pd.DataFrame) -> None:
+    assert rows["model"].tolist() == ["gjr"]
+    assert rows["mean_seconds"].round(1).tolist() == [1.1]
+    assert rows["longest"].tolist() == [2.0]
+
+
+ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
+    the_forecast,
+    the_best,
+    the_lost_months,
+    the_known,
+    the_dropped,
+    the_kept,
+    the_unconverged,
+    the_coverage,
+    the_parameters,
+    the_revised,
+    the_missing,
+    the_cost,
+)
+
+
+@pytest.mark.parametrize("kind", BACK_ENDS)
+@pytest.mark.parametrize("number", range(len(COOKBOOK)))
+def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, number: int) -> None:
+    ANSWERS[number](stores[kind].query(docs.query_text(COOKBOOK[number][1])))
+
+
+def test_every_question_is_checked() -> None:
+    assert len(ANSWERS) == len(COOKBOOK) == 12
+
+
+def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:
+    for _, sql in COOKBOOK:
+        assert warehouse.query(sql).empty
+
+
+def test_the_page_is_generated_from_the_declarations(tmp_path: Path) -> None:
+    page = Path(docs.__file__).parents[2] / "docs" / "sql.md"
+    assert page.read_text(encoding="utf-8") == docs.markdown(Settings(home=tmp_path))
+
+
+def test_every_relation_and_column_is_on_the_page(warehouse: Warehouse) -> None:
+    text = docs.markdown(Settings())
+    for relation in warehouse.schema.relations.values():
+        section = text.split(f"\n### {relation.name}\n")[1].split("\n### ")[0]
+        assert relation.comment in section
+        assert all(f"| `{name}` |" in section for name in relation.column_names)
