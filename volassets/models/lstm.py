@@ -1,4 +1,13 @@
-"""The small LSTM on log variances: expanding window, QLIKE loss, five seeds averaged in logs."""
+"""The small LSTM on log variances: expanding window, QLIKE loss, five seeds averaged in logs.
+
+ln f_h = anchor_t + k_h + o_h: the network corrects the log of the 22-day mean, so an untrained one is
+that mean. It trains on every row before the cut-off, from a cold start each month, and has no
+validation rows: its number of epochs was chosen on 2004-2008, and its history has no validation loss.
+
+The batches grow from 64 to 256 rows while the rate falls from .005. On 2004-2008 that scores as 64 rows
+throughout and .003 do (QLIKE of the S&P 500 .294 against .296, of the NASDAQ .263 against .265), in three
+quarters of the time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The small Transformer on log variances: expanding window, QLIKE loss, five seeds averaged in logs."""
+"""The small Transformer on log variances: expanding window, QLIKE loss, five seeds averaged in logs.
+
+Inputs, labels, anchor, loss and training are those of `volassets.models.lstm`; only the encoder differs.
+"""
 
 from __future__ import annotations
 
