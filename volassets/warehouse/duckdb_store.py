@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -220,7 +221,8 @@ class DuckDBWarehouse(Warehouse):
         if "different configuration" in text:
             return _Passing("a connection of this very process")
         if any(phrase in text for phrase in HELD):
-            return _Passing(f"another program ({' '.join(text.split())})")
+            holder = re.search(r"lock is held in (.+?\(PID \d+\))", text)
+            return _Passing(f"another program, {holder[1] if holder else 'which has it open'}")
         passing = any(phrase in text for phrase in PASSING) and not any(phrase in text for phrase in LASTING)
         if passing and patience.seconds < PASSING_SECONDS:
             return _Passing(f"a change of the file ({text})")

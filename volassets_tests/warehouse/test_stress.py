@@ -133,7 +133,7 @@ class Fire:
         said, errors = self.processes.pop(number).communicate(timeout=120)
         self.done[number] = max([self.done[number], *(int(line) + 1 for line in said.split("\n")[:-1] if line)])
         self.waited += [line for line in errors.splitlines() if "waiting for another program" in line]
-        assert "Error" not in errors, errors
+        assert "Traceback" not in errors, errors
 
     def burn(self, kills: int, seconds: float, quiet: float) -> None:
         """Run all writers to the end; after a quiet time, kill one after another at random until there were `kills`."""
@@ -172,7 +172,7 @@ def stand(kind: str, home: Path, n_cells: int, kills: int, seconds: float, clien
         helpers.append(fire.python(SQL_CLIENT, home / "volassets.duckdb", client_seconds))
     try:
         # Long enough for a writer to wait for the SQL client and say so, which one that is killed at once does not.
-        fire.burn(kills, seconds, quiet=client_seconds / 2 if kind == "duckdb" else 0)
+        fire.burn(kills, seconds, quiet=max(10.0, client_seconds / 2) if kind == "duckdb" else 0)
         (home / "stop").touch()
         results = [helper.communicate(timeout=120) for helper in helpers]
     finally:
