@@ -111,7 +111,8 @@ def to_svg(figure: Figure, name: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     # The groups' names repeat from picture to picture, and an id may be on a page once only.
-    text = re.sub(r' id="[a-zA-Z]+(?:_\d+)+"', "", text)
+    used = set(re.findall(r"#([\w.-]+)", text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r'\s(xmlns|xmlns:xlink|version)="[^"]*"', "", text)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#15181d"
 
-SOLID, DASHED, DOTTED, DASHDOT = "-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6))
+SOLID, DASHED, DOTTED, DASHDOT, LONG = (
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.2, 1.4)),
+    (0, (6, 1.6, 1.2, 1.6)),
+    (0, (10, 2)),
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ _LOOKS = {
     "elastic_net": Look("#6f8f2a", DASHDOT, "D"),
     "lstm": Look("#d55e00", SOLID, "o"),
     "lstm_reference": Look("#c9703f", DASHED, "s"),
-    "transformer": Look("#b8609a", SOLID, "^"),
-    "combination": Look("#a67c00", DASHDOT, "P"),
+    "transformer": Look("#b8609a", DASHDOT, "^"),
+    "combination": Look("#a67c00", LONG, "P"),
     "buy_and_hold": Look("#8a6f8f", DASHED, "X"),
 }
 # For models that are registered after these, by their order.

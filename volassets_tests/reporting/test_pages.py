@@ -1,0 +1,249 @@
+"""The pages: complete, self-contained, escaped, the same for the same rows, honest where something is missing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from volassets.cli import cli
+from volassets.commands.report import write_reports
+from volassets.reporting.data import TickerData
+from volassets.reporting.panel_page import panel_page
+from volassets.reporting.sections import money, scores
+from volassets.reporting.ticker_page import ticker_page
+from volassets.settings import HOME_VARIABLE, Settings, load_settings
+from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
+from volassets_tests.reporting.conftest import FILE, MODELS, TICKER, audit
+
+SECTIONS = [
+    "verdicts",
+    "leaderboard",
+    "forecasts",
+    "months",
+    "coverage",
+    "slices",
+    "backtest",
+    "risk",
+    "prices",
+    "selection",
+    "lags",
+    "training",
+    "attention",
+    "importance",
+    "quality",
+    "audit",
+    "settings",
+]
+LIMIT = 3_000_000
+
+
+class Page(HTMLParser):
+    """Collects ids, links, tags, addresses and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            elif name == "href" and tag == "a":
+                self.links.append(value or "")
+            elif name in ("src", "href", "xlink:href", "data", "srcset", "poster", "action"):
+                self.loads.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+@pytest.fixture(scope="module")
+def full(full_store: Warehouse, settings: Settings) -> str:
+    return ticker_page(full_store, settings, TICKER)
+
+
+def test_every_section_is_there_once_in_order(full: str) -> None:
+    page = Page(full)
+    assert [name for name in page.ids if name in SECTIONS] == SECTIONS
+    assert [link[1:] for link in page.links if link.startswith("#")] == SECTIONS
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("figure") >= 14
+
+
+def test_nothing_is_fetched_and_nothing_runs(full: str) -> None:
+    page = Page(full)
+    assert all(address.startswith(("data:", "#")) for address in page.loads)
+    assert all(link.startswith("#") for link in page.links)
+    assert all(address.startswith(("#", "data:")) for address in re.findall(r"url\(['\"]?([^)'\"]+)", full))
+    assert "script" not in page.tags
+    assert "@import" not in full
+    assert "default-src 'none'" in full
+    assert "http://" not in full.replace("http://www.w3.org", "")
+    assert "https://" not in full
+
+
+def test_it_is_small_and_the_same_every_time(full: str, full_store: Warehouse, settings: Settings) -> None:
+    assert len(full.encode()) < LIMIT
+    assert ticker_page(full_store, settings, TICKER) == full
+
+
+def test_verdicts_and_scores_are_those_stored(full: str, full_store: Warehouse) -> None:
+    text = Page(full).text
+    for sentence in full_store.read("verdicts", ticker=TICKER)["text"]:
+        assert sentence in text
+    for value in full_store.read("leaderboard", ticker=TICKER)["qlike"]:
+        assert f"{value:.3f}" in text
+
+
+def test_a_sharpe_ratio_is_never_shown_without_its_interval(full: str, full_store: Warehouse) -> None:
+    section = full[full.index('<section id="backtest"') : full.index('<section id="risk"')]
+    for row in full_store.read("backtests", ticker=TICKER).itertuples():
+        assert f"{row.sharpe_net:.2f} [{row.sharpe_low:.2f}, {row.sharpe_high:.2f}]" in section
+    table = money._with_intervals(full_store.read("backtests", ticker=TICKER))
+    order = list(dict.fromkeys(table["strategy"]))
+    assert order == [*MODELS, "buy_and_hold"]
+
+
+def test_what_was_not_computed_is_said(store: Warehouse, settings: Settings) -> None:
+    text = Page(ticker_page(store, settings, TICKER)).text
+    assert "No network was trained: the models chosen have none." in text
+    assert "No model with attention was fitted" in text
+    assert "Not audited yet: run `volassets audit --ticker ^GSPC`" in text
+    assert "Not measured yet" in text
+
+
+def test_a_ticker_with_bars_only_has_a_page(store: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "volassets.toml").write_text(FILE)
+    settings = load_settings(tmp_path)
+    bare = open_warehouse(settings)
+    bars = store.read("raw_prices", ticker=TICKER)
+    bare.write(Replacement("raw_prices", bars, pd.DataFrame({"ticker": [TICKER]})))
+    page = Page(ticker_page(bare, settings, TICKER))
+    assert [name for name in page.ids if name in SECTIONS] == SECTIONS
+    assert "No forecast of ^GSPC has been compared with an outcome yet" in page.text
+    assert "No ticker has been compared yet" in Page(panel_page(bare, settings, {})).text
+
+
+def test_a_store_with_nothing_has_pages_too(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    text = Page(ticker_page(open_warehouse(settings), settings, "ACME")).text
+    assert "No bars of ACME are stored" in text
+
+
+def test_one_month_without_the_baseline_is_explained(store: Warehouse, tmp_path: Path) -> None:
+    class Narrow:
+        """The store seen by a home with one month of two models."""
+
+        def __init__(self) -> None:
+            self.read_all = store.read
+
+        def query(self, sql, parameters=None):  # type: ignore[no-untyped-def]
+            found = store.query(sql, parameters)
+            return found[found["refit_month"] == "2018-12-01"] if "refit_month" in found else found
+
+        def read(self, table, columns=None, **equals):  # type: ignore[no-untyped-def]
+            found = store.read(table, columns=columns, **equals)
+            found = found[found["model"].isin(["naive", "har"])] if "model" in found else found
+            return found[found["refit_month"] == "2018-12-01"] if "refit_month" in found else found
+
+    page = Page(ticker_page(Narrow(), load_settings(tmp_path), TICKER))
+    assert "the forecasts are of naive, har; add gjr to the models" in page.text
+    assert "One refit month only" in page.text
+
+
+def test_names_and_messages_are_escaped(full_store: Warehouse, settings: Settings) -> None:
+    class Hostile:
+        """The store with markup in its words."""
+
+        query = staticmethod(full_store.query)
+
+        @staticmethod
+        def read(table, columns=None, **equals):  # type: ignore[no-untyped-def]
+            if table == "audit_results":
+                return audit(passed=False)
+            found = full_store.read(table, columns=columns, **equals)
+            return found.assign(text="<img src=x onerror=alert(1)>") if table == "verdicts" else found
+
+    page = ticker_page(Hostile(), settings, TICKER)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "value &lt;b&gt;1&lt;/b&gt; became 2" in page
+    assert "4 of 4 comparisons FAIL" in page
+
+
+def test_models_on_days_of_their_own_are_set_apart(full_store: Warehouse, settings: Settings) -> None:
+    data = TickerData(full_store, settings, TICKER)
+    data.leaderboard["apart"] = data.leaderboard["model"] == "naive"
+    assert "so not comparable with the rows above" in scores.leaderboard(data).body
+
+
+def test_the_panel_links_to_the_tickers(full_store: Warehouse, settings: Settings) -> None:
+    page = Page(panel_page(full_store, settings, {TICKER: f"{TICKER}.html"}))
+    assert "%5EGSPC.html" in page.links
+    assert "passed" in page.text
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_command_writes_every_report(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    result = CliRunner().invoke(cli, ["report"])
+    assert result.exit_code == 0, result.output
+    paths = [Path(line) for line in result.output.splitlines()]
+    assert [path.name for path in paths] == [f"{TICKER}.html", "panel.html"]
+    assert all(path.read_text("utf-8").startswith("<!DOCTYPE html>") for path in paths)
+    assert not list((home / "reports").glob(".*"))
+
+
+def test_one_report_to_a_file(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    target = tmp_path / "deep" / "gspc.html"
+    result = CliRunner().invoke(cli, ["report", "--ticker", TICKER, "--out", str(target)])
+    assert result.exit_code == 0, result.output
+    assert result.output.strip() == str(target)
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ticker", "NOPE"], "nothing is stored for 'NOPE'"),
+        (["--ticker", "a|b"], "not a valid name"),
+        (["--ticker", TICKER, "--out", "/proc/none/x.html"], "cannot be written"),
+    ],
+)
+def test_wrong_input_names_value_and_remedy(
+    arguments: list[str], words: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    result = CliRunner().invoke(cli, ["report", *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_empty_home_is_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    result = CliRunner().invoke(cli, ["report"])
+    assert result.exit_code == 2
+    assert "`volassets run` first" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_wrote_the_reports(home: Path, settings: Settings) -> None:
+    assert (home / "reports" / f"{TICKER}.html").exists()
+    assert write_reports(settings, [])[0].name == "panel.html"
