@@ -47,7 +47,7 @@ def understood(words: Sequence[str]) -> None:
         return
     # A file that an example restores from exists only in the example.
     for word in rest:
-        if word.endswith((".duckdb", ".html")) and not Path(word).exists():
+        if word.endswith(".duckdb") and Path(word).parent.is_dir():
             Path(word).touch()
     command.make_context(command.name or "", rest, parent=context)
 

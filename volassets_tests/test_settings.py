@@ -79,7 +79,7 @@ def test_the_home_comes_from_the_environment(tmp_path, monkeypatch):
         ("TICKERS", "^GSPC", ("^GSPC",)),
         ("TICKERS", "2330", ("2330",)),
         ("TICKERS", "", ()),
-        ("HORIZONS", "5", (5,)),
+        ("HORIZONS", "1", (1,)),
         ("HORIZONS", "1,22", (1, 22)),
         ("CSV_DIR", "2018", "2018"),
         ("CSV_DIR", "a,b", "a,b"),
@@ -190,7 +190,7 @@ WRONG_FILES = [
     ("[combination]\nmembers = ['foo']", "'foo' is no model that can be combined"),
     ("[combination]\nmembers = ['combination']", "'combination' is no model that can be combined"),
     ("[combination]\nmembers = []", r"\[combination\] members"),
-    ("models = ['gjr', 'combination']", "combines 'elastic_net'.*gjr, combination"),
+    ("models = ['gjr', 'combination']", "combination needs elastic_net.*gjr, combination"),
     ("jobs = ", "cannot be read as settings"),
     ("jobs = 1\njobs = 2", "cannot be read as settings"),
 ]
