@@ -40,13 +40,13 @@ def answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], seconds: float, what: str, pause: float = 0.2) -> None:
     """Return when `condition` holds; fail the test where it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.2)
+        time.sleep(pause)
 
 
 class Program:
@@ -202,6 +202,20 @@ class ObjectStore:
             "FSSPEC_S3_SECRET": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[None]:
+        """Let this process be a client; fsspec read the environment when it was imported."""
+        import fsspec
+
+        options = {name: value for name, value in self.environment().items() if name.startswith("FSSPEC_")}
+        before = dict(fsspec.config.conf)
+        fsspec.config.set_conf_env(fsspec.config.conf, options)
+        try:
+            yield
+        finally:
+            fsspec.config.conf.clear()
+            fsspec.config.conf.update(before)
 
     def make_bucket(self) -> None:
         """Create the bucket."""

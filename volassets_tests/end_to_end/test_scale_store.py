@@ -28,20 +28,14 @@ def settings_for(
     objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Settings]]:
     """The settings of an empty prefix of the object store, whatever back end is asked for."""
-    import fsspec
-
     monkeypatch.delenv("VOLASSETS_HOME", raising=False)
-    for name, value in objects.environment().items():
-        monkeypatch.setenv(name, value)
-    # fsspec has read the environment when it was imported.
-    fsspec.config.set_conf_env(fsspec.config.conf)
 
     def make(_back_end: str = "", home: Path | None = None, **overrides: object) -> Settings:
         url = f"s3://{objects.BUCKET}/{uuid4().hex}"
         return load_settings(home or tmp_path / "home", {"warehouse": f"parquet:{url}", **overrides})
 
-    yield make
-    fsspec.config.conf.pop("s3", None)
+    with objects.client():
+        yield make
 
 
 @pytest.fixture
