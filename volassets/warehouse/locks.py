@@ -62,7 +62,7 @@ class Patience:
             )
         if seconds > self._next or (seconds > SILENT_SECONDS and for_what not in self._said):
             self._said.add(for_what)
-            self._say(f"waiting for {for_what} of {self._path} ({seconds:.0f} s so far)")
+            self._say(f"waiting for {for_what} to let go of {self._path} ({seconds:.0f} s so far)")
             self._next = seconds + REMIND_SECONDS
 
 

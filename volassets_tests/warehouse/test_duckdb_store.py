@@ -74,7 +74,8 @@ def test_readers_go_on_while_a_stranger_reads_and_a_writer_waits_and_says_so(set
     longest = 0.0
     while writer.is_alive() and process.poll() is None:
         before = time.monotonic()
-        assert stored_hash(warehouse) == ["h1"]
+        # The stranger lets go a moment before its process has ended.
+        assert stored_hash(warehouse) in (["h1"], ["h2"])
         longest = max(longest, time.monotonic() - before)
         time.sleep(0.05)
     writer.join()
@@ -100,7 +101,9 @@ def test_a_wait_has_a_deadline_and_says_what_to_do(settings: Settings) -> None:
     store(settings)
     process = stranger(settings.database, "read", 30.0)
     try:
-        with pytest.raises(StoreError, match=r"not free for 1 s: waited for another program .*Close what holds it"):
+        with pytest.raises(
+            StoreError, match=r"not free for 1 s: waited for another program, .*PID.*Close what holds it"
+        ):
             write_fit(DuckDBWarehouse(settings, patience=1), "h2")
     finally:
         process.kill()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
@@ -56,6 +57,7 @@ print(reads, flush=True)
 
 SQL_CLIENT = """
 import duckdb, sys, time
+from pathlib import Path
 while True:
     try:
         connection = duckdb.connect(sys.argv[1], read_only=True)
@@ -64,7 +66,7 @@ while True:
         time.sleep(0.01)
 print("open", flush=True)
 end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
+while time.monotonic() < end or not Path(sys.argv[3]).exists():
     connection.execute("SELECT count(*) FROM forecasts").fetchall()
     time.sleep(0.1)
 """
@@ -111,44 +113,51 @@ class Fire:
         self.done = [0] * WRITERS
         self.kills = 0
         self.processes: dict[int, subprocess.Popen[str]] = {}
-        self.waited: list[str] = []
+        self.log = home / "writers.log"
+        self.met_client = kind != "duckdb"
 
-    def python(self, script: str, *arguments: object) -> subprocess.Popen[str]:
+    def python(self, script: str, *arguments: object, errors: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start a program that speaks through a pipe."""
         root = Path(__file__).parents[2]
         return subprocess.Popen(
             [sys.executable, "-c", script, *map(str, arguments)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
             text=True,
             env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
         )
 
     def start(self, number: int) -> None:
         """Start a writer at its first cell that is not known to be committed."""
-        self.processes[number] = self.python(WRITER, self.kind, self.home, number, self.done[number], self.n_cells)
+        arguments = (self.kind, self.home, number, self.done[number], self.n_cells)
+        with open(self.log, "a") as log:
+            self.processes[number] = self.python(WRITER, *arguments, errors=log)
 
     def heard(self, number: int) -> None:
         """Take over what a writer that has ended had said."""
-        said, errors = self.processes.pop(number).communicate(timeout=120)
+        said, _ = self.processes.pop(number).communicate(timeout=120)
         self.done[number] = max([self.done[number], *(int(line) + 1 for line in said.split("\n")[:-1] if line)])
-        self.waited += [line for line in errors.splitlines() if "waiting for another program" in line]
-        assert "Traceback" not in errors, errors
 
-    def burn(self, kills: int, seconds: float, quiet: float) -> None:
-        """Run all writers to the end; after a quiet time, kill one after another at random until there were `kills`."""
-        start = time.monotonic()
+    def burn(self, kills: int, seconds: float) -> None:
+        """Run all writers to the end, killing one after another at random until there were `kills`.
+
+        The SQL client lets go, and the killing begins, when a writer has said that it waits for the client: one that
+        is killed at once would never say so.
+        """
+        end = time.monotonic() + seconds
         for number in range(WRITERS):
             self.start(number)
         while self.processes:
-            passed = time.monotonic() - start
-            assert passed < seconds, f"not done in {seconds} s: {self.done}"
+            assert time.monotonic() < end, f"not done in {seconds} s: {self.done}"
             time.sleep(self.random.uniform(0.02, 0.3))
             for number, process in list(self.processes.items()):
                 if process.poll() is not None:
                     assert process.returncode in (0, -signal.SIGKILL)
                     self.heard(number)
-            if passed > quiet and self.kills < kills and self.processes:
+            if not self.met_client and "waiting for another program" in self.log.read_text():
+                self.met_client = True
+                (self.home / "met").touch()
+            if self.met_client and self.kills < kills and self.processes:
                 number = self.random.choice(sorted(self.processes))
                 self.processes[number].kill()
                 self.kills += 1
@@ -169,10 +178,11 @@ def stand(kind: str, home: Path, n_cells: int, kills: int, seconds: float, clien
     readers = [fire.python(READER, kind, home) for _ in range(2)]
     helpers = [*readers]
     if kind == "duckdb":
-        helpers.append(fire.python(SQL_CLIENT, home / "volassets.duckdb", client_seconds))
+        helpers.append(fire.python(SQL_CLIENT, home / "volassets.duckdb", client_seconds, home / "met"))
+        assert helpers[-1].stdout is not None
+        assert helpers[-1].stdout.readline() == "open\n"
     try:
-        # Long enough for a writer to wait for the SQL client and say so, which one that is killed at once does not.
-        fire.burn(kills, seconds, quiet=max(10.0, client_seconds / 2) if kind == "duckdb" else 0)
+        fire.burn(kills, seconds)
         (home / "stop").touch()
         results = [helper.communicate(timeout=120) for helper in helpers]
     finally:
@@ -186,7 +196,8 @@ def stand(kind: str, home: Path, n_cells: int, kills: int, seconds: float, clien
     assert not stored.duplicated(["ticker", "refit_month", "origin_date"]).any()
     assert set(stored["data_hash"]) == {"v2"}
     assert len(warehouse.read("garch_fits")) == WRITERS * n_cells
-    assert fire.waited or kind != "duckdb"
+    assert fire.met_client
+    assert "Traceback" not in fire.log.read_text()
     reads = sum(int(said.split()[-1]) for said, _ in results[:2])
     return {
         "kind": kind,
@@ -194,14 +205,14 @@ def stand(kind: str, home: Path, n_cells: int, kills: int, seconds: float, clien
         "cells": WRITERS * n_cells,
         "reads": reads,
         "seconds": round(time.monotonic() - start),
-        "waits said": len(fire.waited),
+        "waits for the client said": fire.log.read_text().count("waiting for another program"),
     }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["duckdb", "parquet"])
 def test_fifteen_kills(tmp_path: Path, kind: str) -> None:
-    figures = stand(kind, tmp_path / "home", n_cells=8, kills=15, seconds=240, client_seconds=10)
+    figures = stand(kind, tmp_path / "home", n_cells=8, kills=15, seconds=240, client_seconds=3)
     assert figures["kills"] == 15
 
 
