@@ -98,7 +98,7 @@ def importance(rows: pd.DataFrame) -> Figure:
         axis.set_yticks(places, own["feature"])
         axis.set_ylim(len(own) - 0.4, -0.6)
         axis.axvline(0, color=INK, linewidth=0.7)
-        axis.set_xlabel("rise of QLIKE when permuted, ± 1 standard error")
+        axis.set_xlabel("rise of QLIKE, ± 1 standard error")
         title(axis, model)
     for axis in axes.flat[len(models) :]:
         axis.set_visible(False)

@@ -54,9 +54,10 @@ def importance(data: TickerData) -> Section:
             "features is stored."
         )
         return Section("importance", title, html.missing(text))
+    refits = int(rows["months"].max())
     caption = (
         "Rise of the mean QLIKE on validation rows, never on test days, when an input is permuted; mean over "
-        f"{int(rows['months'].max())} refits. Inputs that stand in for one another share their importance."
+        f"{refits} refit{'s' if refits > 1 else ''}. Inputs that stand in for one another share their importance."
     )
     return Section("importance", title, html.picture(plots.importance(rows), "importance", caption))
 
