@@ -86,11 +86,22 @@ def _check(
         failing = [key for key in keys if _failed(found.get(key, []))]
         # A bad ticker stops a run that holds others only if none of them can go on.
         stops = blocking and {_ticker(key) for key in failing} == {_ticker(key) for key in keys}
+        told = _told_by_the_asset(op, name)
         for key in keys:
-            yield _evaluation(asset, name, key, found.get(key, []), stops)
+            if key not in told:
+                yield _evaluation(asset, name, key, found.get(key, []), stops)
         yield _overall(failing, keys)
 
     return check
+
+
+def _told_by_the_asset(context: dg.OpExecutionContext, name: str) -> set[str]:
+    """Return the partitions of which the asset's own step has shown why they failed; it saw the refused rows."""
+    if name != BARS_VALID:
+        return set()
+    events = context.instance.all_logs(context.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [event.dagster_event.asset_check_evaluation_data for event in events if event.dagster_event]
+    return {str(evaluation.partition) for evaluation in found if evaluation.check_name == name}
 
 
 def _ticker(key: str) -> str:

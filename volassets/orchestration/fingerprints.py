@@ -103,7 +103,7 @@ class Fingerprints:
     def __init__(self, hashes: ModelHashes, ticker: str, bars: pd.DataFrame, calendar: NextSession) -> None:
         self._hashes = hashes
         self._ticker = ticker
-        self._index = pd.DatetimeIndex(bars.index)
+        self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
         self._calendar = calendar
         self._name = getattr(calendar, "name", "")
         values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)

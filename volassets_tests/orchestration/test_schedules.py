@@ -127,17 +127,13 @@ def test_the_time_zone_and_times_are_settings(download: Callable[..., Settings])
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("15 7 2 * *", "Europe/Zurich")
 
 
-def test_prices_are_asked_for_ticker_by_ticker(
-    download: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
+def test_prices_are_asked_for_ticker_by_ticker(download: Callable[..., Settings], instance: dg.DagsterInstance) -> None:
     requests = Machine(instance).tick(download("^GSPC", "BRK.B"), "refresh_prices", "2024-01-02T21:00")
     assert [request.partition_key for request in requests] == ["^GSPC", "BRK.B"]
     assert len({request.run_key for request in requests}) == 2
 
 
-def test_the_same_tick_gives_the_same_run_keys(
-    download: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
+def test_the_same_tick_gives_the_same_run_keys(download: Callable[..., Settings], instance: dg.DagsterInstance) -> None:
     machine = Machine(instance)
     first = machine.tick(download("A", "B"), "monthly_refit", "2024-01-01T06:00")
     again = machine.tick(download("A", "B"), "monthly_refit", "2024-01-01T06:00")

@@ -1,0 +1,86 @@
+"""The graph's public names, and what the files at the root say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+import volassets
+from volassets.orchestration.build import build_definitions
+from volassets.orchestration.instance import INSTANCE_YAML
+from volassets.settings import load_settings
+
+ASSETS = [
+    "benchmark_forecasts",
+    "combined_forecasts",
+    "comparison_reports",
+    "garch_fits",
+    "garch_forecasts",
+    "lag_analysis",
+    "linear_fits",
+    "linear_forecasts",
+    "lstm_fits",
+    "lstm_forecasts",
+    "panel_report",
+    "raw_prices",
+    "realized_vol_features",
+    "selected_features",
+    "transformer_fits",
+    "transformer_forecasts",
+]
+CHECKS = {
+    "bars_plausible": ("raw_prices", False),
+    "bars_valid": ("raw_prices", True),
+    "benchmark_forecasts_sane": ("benchmark_forecasts", False),
+    "combined_forecasts_sane": ("combined_forecasts", False),
+    "features_finite": ("realized_vol_features", True),
+    "garch_fits_converged": ("garch_fits", False),
+    "garch_forecasts_sane": ("garch_forecasts", False),
+    "intervals_cover": ("comparison_reports", False),
+    "linear_fits_converged": ("linear_fits", False),
+    "linear_forecasts_sane": ("linear_forecasts", False),
+    "lstm_fits_converged": ("lstm_fits", False),
+    "lstm_forecasts_sane": ("lstm_forecasts", False),
+    "no_leakage": ("comparison_reports", False),
+    "selection_not_empty": ("selected_features", True),
+    "transformer_fits_converged": ("transformer_fits", False),
+    "transformer_forecasts_sane": ("transformer_forecasts", False),
+}
+TICKER_ASSETS = {"raw_prices", "realized_vol_features", "comparison_reports"}
+
+
+def _repository(home: Path) -> dg.RepositoryDefinition:
+    return build_definitions(load_settings(home)).get_repository_def()
+
+
+def test_names_of_everything(home: Path) -> None:
+    repository = _repository(home)
+    graph = repository.asset_graph
+    assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == ASSETS
+    checks = {key.name: (key.asset_key.to_user_string(), graph.get(key).blocking) for key in graph.asset_check_keys}
+    assert checks == CHECKS
+    assert sorted(s.name for s in repository.schedule_defs) == ["daily_update", "monthly_refit", "refresh_prices"]
+    sensors = ["close_killed", "compare_after_forecasts", "panel_after_comparisons", "tell_failures"]
+    assert sorted(s.name for s in repository.sensor_defs) == sensors
+    jobs = sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__"))
+    assert jobs == ["compare", "compare_panel", "refit_months", "refresh_prices"]
+
+
+def test_partitions_policies_and_descriptions(home: Path) -> None:
+    graph = _repository(home).asset_graph
+    for key in graph.get_all_asset_keys():
+        node, name = graph.get(key), key.to_user_string()
+        assert node.description, name
+        assert node.group_name != "default", name
+        if name == "panel_report":
+            assert node.partitions_def is None
+            continue
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), name
+        grid = isinstance(node.partitions_def, dg.MultiPartitionsDefinition)
+        assert grid is (name not in TICKER_ASSETS), name
+
+
+def test_dagster_yaml_is_the_one_that_a_home_gets() -> None:
+    root = Path(volassets.__file__).parents[1]
+    assert (root / "dagster.yaml").read_text(encoding="utf-8") == INSTANCE_YAML

@@ -1,0 +1,145 @@
+"""What follows a run: the comparison, the panel, word of a failure, and the end of a killed run."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from volassets.orchestration.build import build_definitions
+from volassets.orchestration.killed import close_killed_runs, hold_run, killed_runs
+from volassets.orchestration.schedules import SCHEDULE_TAG, TICKER_TAG
+from volassets.orchestration.sensors import comparison_request, panel_request, post
+from volassets.settings import load_settings
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A loopback HTTP server: its URL, and the messages that it got."""
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", got
+    server.shutdown()
+    server.server_close()
+
+
+def _failed_run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    @dg.op
+    def stage() -> None:
+        raise dg.Failure("the source is down:\n  no route to host")
+
+    @dg.job
+    def refit_months() -> None:
+        stage()
+
+    tags = {
+        SCHEDULE_TAG: "daily_update",
+        TICKER_TAG: "^GSPC",
+        "dagster/asset_partition_range_start": "2018-01-01|^GSPC",
+    }
+    tags["dagster/asset_partition_range_end"] = "2018-03-01|^GSPC"
+    return refit_months.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+
+
+def _tell(home: Path, instance: dg.DagsterInstance, webhook: str) -> None:
+    settings = load_settings(home, {"models": ("naive",), "webhook": webhook})
+    sensor = build_definitions(settings).get_repository_def().get_sensor_def("tell_failures")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    result = _failed_run(instance)
+    event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="tell_failures",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    sensor(context)
+
+
+def test_a_failure_is_posted_in_one_line(
+    home: Path, instance: dg.DagsterInstance, receiver: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, got = receiver
+    _tell(home, instance, url)
+    (message,) = got
+    assert message["text"] == (
+        "volassets: daily_update failed for 2018-01-01|^GSPC .. 2018-03-01|^GSPC: the source is down: no route to host"
+    )
+    assert message["job"] == "refit_months"
+
+
+def test_a_dead_webhook_is_not_a_second_failure(home: Path, instance: dg.DagsterInstance) -> None:
+    _tell(home, instance, "http://127.0.0.1:9/nobody")
+    _tell(home, instance, "")
+    assert "did not take" in post("not a url", {})
+
+
+def test_a_scheduled_run_is_followed_by_its_tickers_comparison(instance: dg.DagsterInstance) -> None:
+    run = _failed_run(instance).dagster_run
+    request = comparison_request(run)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "^GSPC"
+    assert request.run_key == f"compare:{run.run_id}"
+    panel = panel_request(instance, run)
+    assert isinstance(panel, dg.RunRequest)
+    assert panel.partition_key is None
+
+
+def _start_and_die(folder: str, home: str, ready: Any) -> None:
+    instance = dg.DagsterInstance.local_temp(folder)
+
+    @dg.op
+    def stage(context) -> None:  # type: ignore[no-untyped-def]
+        hold_run(Path(home), context.run_id)
+        ready.send(context.run_id)
+        os.kill(os.getpid(), 9)
+
+    @dg.job
+    def refit_months() -> None:
+        stage()
+
+    refit_months.execute_in_process(instance=instance)
+
+
+def test_a_killed_run_is_closed_and_a_living_one_is_not(
+    tmp_path: Path, home: Path, instance: dg.DagsterInstance
+) -> None:
+    here, there = multiprocessing.Pipe(duplex=False)
+    arguments = (str(tmp_path / "dagster"), str(home), there)
+    process = multiprocessing.get_context("spawn").Process(target=_start_and_die, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -9
+    assert here.poll(0)
+    killed = here.recv()
+
+    alive = dg.DagsterRun(job_name="x", status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(alive)
+    hold_run(home, alive.run_id)
+    assert killed_runs(instance, home) == [killed]
+    assert close_killed_runs(instance, home) == [killed]
+    assert killed_runs(instance, home) == []
+    run = instance.get_run_by_id(killed)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.FAILURE
+    assert [file.name for file in (home / "locks" / "runs").iterdir()] == [alive.run_id]

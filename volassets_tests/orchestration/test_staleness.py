@@ -1,0 +1,194 @@
+"""A change makes exactly the cells stale that depend on it, and the reason says what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from volassets.orchestration import fingerprints, stages
+from volassets.orchestration.inputs import Run, TickerInputs
+from volassets.orchestration.plan import BARS, FORCED, MISSING, NEW_BARS, StaleCell, stale_cells
+from volassets.orchestration.ticker_stages import (
+    build_feature_table,
+    compare,
+    comparison_is_stale,
+    ingest_prices,
+)
+from volassets.settings import Settings
+from volassets.timing import months_between
+
+MONTHS = months_between(pd.Timestamp("2006-09-01"), pd.Timestamp("2006-11-01"))
+MODELS = ("naive", "garch", "log_har", "elastic_net")
+
+
+class Fixed:
+    """A source that gives the bars it is told to."""
+
+    name = "csv"
+
+    def __init__(self, bars: pd.DataFrame) -> None:
+        self.bars = bars
+
+    def fetch(self, ticker: str, start: object = None, end: object = None) -> pd.DataFrame:
+        """Return the bars."""
+        return self.bars
+
+    def known(self, ticker: str) -> bool:
+        """Every ticker."""
+        return True
+
+
+@pytest.fixture(scope="module")
+def bars() -> pd.DataFrame:
+    """2005-01-03 to the middle of November 2006."""
+    from volassets_tests.conftest import simulate_bars
+
+    return simulate_bars(490, 3).iloc[:488]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, bars: pd.DataFrame) -> Path:
+    """A home with every cell of MONTHS."""
+    home = tmp_path_factory.mktemp("stale") / "home"
+    run = Run(_settings(home))
+    _fill(run, bars)
+    return home
+
+
+def _settings(home: Path, **overrides: object) -> Settings:
+    from volassets.settings import load_settings
+
+    values = {"tickers": ("ACME",), "models": MODELS, "minimum_history": 400, "jobs": 1, "start_month": "2006-01"}
+    return load_settings(home, {**values, **overrides})
+
+
+def _fill(run: Run, bars: pd.DataFrame) -> None:
+    ingest_prices(run, "ACME", Fixed(bars))
+    build_feature_table(run, "ACME")
+    cells = {"ACME": MONTHS}
+    stages.analyse_lags(run, cells)
+    stages.select_features(run, cells)
+    for family in ("benchmark", "garch", "linear"):
+        if family != "benchmark":
+            stages.fit_family(run, family, cells)
+        stages.forecast_family(run, family, cells)
+    compare(run, "ACME")
+
+
+def _stale(run: Run, bars: pd.DataFrame | None = None) -> list[StaleCell]:
+    return stale_cells(run, TickerInputs(run, "ACME", run.bars("ACME") if bars is None else bars), MONTHS)
+
+
+def _what(cells: list[StaleCell]) -> set[tuple[str, str]]:
+    return {(cell.asset, cell.model) for cell in cells}
+
+
+def test_nothing_is_stale_after_a_run(home: Path) -> None:
+    run = Run(_settings(home))
+    assert _stale(run) == []
+    assert comparison_is_stale(run, "ACME") == ""
+
+
+def test_force_and_missing_have_their_own_reasons(home: Path) -> None:
+    assert {cell.reason for cell in _stale(Run(_settings(home), force=True))} == {FORCED}
+    fresh = [*MODELS, "gjr"]
+    cells = _stale(Run(_settings(home, models=tuple(fresh))))
+    assert {(c.asset, c.model, c.reason) for c in cells} == {
+        ("garch_fits", "gjr", MISSING),
+        ("garch_forecasts", "gjr", MISSING),
+    }
+
+
+def test_a_models_setting_makes_its_own_fits_and_forecasts_stale(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOLASSETS_GARCH_WINDOW", "450")
+    cells = _stale(Run(_settings(home)))
+    assert _what(cells) == {("garch_fits", "garch"), ("garch_forecasts", "garch")}
+    assert len(cells) == 2 * len(MONTHS)
+    reasons = {cell.reason for cell in cells if cell.asset == "garch_fits"}
+    assert len(reasons) == 1
+    assert reasons.pop().startswith("settings changed: [garch] window ")
+
+
+def test_a_code_version_makes_its_own_fits_and_forecasts_stale(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(home)
+    model = type(settings.model("garch"))
+    before = model.code_version
+    monkeypatch.setattr(model, "code_version", "next")
+    cells = _stale(Run(settings))
+    assert _what(cells) == {("garch_fits", "garch"), ("garch_forecasts", "garch")}
+    assert {c.reason for c in cells if c.asset == "garch_fits"} == {f"code version of garch {before} -> next"}
+
+
+def test_the_selections_settings_reach_only_the_models_that_use_it(home: Path) -> None:
+    run = Run(_settings(home, correlation_threshold=0.5))
+    assert _what(_stale(run)) == {("selected_features", "")}
+    before, after = (TickerInputs(r, "ACME", r.bars("ACME")).fingerprints for r in (Run(_settings(home)), run))
+    for name, same in (("garch", True), ("elastic_net", True), ("lstm_reference", False)):
+        model = run.settings.model(name)
+        assert (before.fit(model, MONTHS[0]) == after.fit(model, MONTHS[0])) is same, name
+
+
+def test_the_interval_level_makes_forecasts_stale_and_no_fit(home: Path) -> None:
+    cells = _stale(Run(_settings(home, interval_level=0.8)))
+    assert {cell.asset for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
+    assert {cell.reason for cell in cells} == {NEW_BARS}
+
+
+def test_an_upstream_code_version_makes_everything_below_stale(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fingerprints.CODE_VERSIONS, "features", "next")
+    cells = _stale(Run(_settings(home)))
+    assert len(cells) == len(MONTHS) * (2 + 3 + len(MODELS))
+    assert comparison_is_stale(Run(_settings(home)), "ACME") == "forecasts, bars or backtest settings changed"
+
+
+def test_backtest_settings_touch_the_comparison_alone(home: Path) -> None:
+    run = Run(_settings(home, target_volatility=0.2))
+    assert _stale(run) == []
+    assert comparison_is_stale(run, "ACME") == "forecasts, bars or backtest settings changed"
+
+
+def test_appended_bars_touch_the_running_months_forecasts_alone(home: Path, bars: pd.DataFrame) -> None:
+    from volassets_tests.conftest import simulate_bars
+
+    longer = simulate_bars(490, 3)
+    pd.testing.assert_frame_equal(longer.iloc[:488], bars)
+    cells = _stale(Run(_settings(home)), longer)
+    assert {cell.month for cell in cells} == {MONTHS[-1]}
+    assert {cell.asset for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
+    assert {cell.reason for cell in cells} == {NEW_BARS}
+
+
+def test_a_revised_bar_touches_what_has_seen_it(home: Path, bars: pd.DataFrame) -> None:
+    revised = bars.copy()
+    day = bars.index[bars.index.searchsorted(pd.Timestamp("2006-10-16"))]
+    revised.loc[day, "close"] = np.nextafter(revised.loc[day, "close"], 0)
+    cells = _stale(Run(_settings(home)), revised)
+    october = {cell.asset for cell in cells if cell.month == MONTHS[1]}
+    november = {cell.asset for cell in cells if cell.month == MONTHS[2]}
+    assert {cell.month for cell in cells} == {MONTHS[1], MONTHS[2]}
+    assert october == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
+    assert november == {*october, "garch_fits", "linear_fits", "lag_analysis", "selected_features"}
+    assert {c.reason for c in cells if c.asset == "garch_fits"} == {BARS}
+
+
+def test_only_the_stale_cells_are_computed_again(home: Path) -> None:
+    wider, usual = Run(_settings(home, interval_level=0.95)), Run(_settings(home))
+    outcome = stages.fit_family(wider, "linear", {"ACME": MONTHS})["ACME"]
+    assert outcome.computed == []
+    assert len(outcome.unchanged) == 2 * len(MONTHS)
+    stages.forecast_family(wider, "garch", {"ACME": MONTHS[:1]})
+    outcome = stages.forecast_family(usual, "garch", {"ACME": MONTHS})["ACME"]
+    assert outcome.computed == [("ACME", MONTHS[0], "garch")]
+    assert _stale(usual) == []
+
+
+def test_prefix_hashes_do_not_depend_on_the_order_of_asking() -> None:
+    values = np.random.default_rng(1).standard_normal((50, 7))
+    upwards, shuffled = fingerprints.PrefixHashes(values), fingerprints.PrefixHashes(values)
+    order = np.random.default_rng(2).permutation(51)
+    texts = {int(n): shuffled(int(n)) for n in order}
+    assert [upwards(n) for n in range(51)] == [texts[n] for n in range(51)]
+    assert len(set(texts.values())) == 51
