@@ -58,7 +58,7 @@ def audit(data: TickerData) -> Section:
     failed = rows[~rows["passed"].astype(bool)]
     cuts = ", ".join(f"{day:%Y-%m-%d}" for day in sorted(rows["cut_date"].unique()))
     text = (
-        f"The bars after {cuts} were replaced by {', '.join(sorted(rows['replacement'].unique()))}, and everything was "
+        f"The bars after {cuts} were changed ({', '.join(sorted(rows['replacement'].unique()))}), and everything was "
         "computed again. "
     )
     text += (
