@@ -307,7 +307,7 @@ def test_ctrl_c_inside_a_dagster_run_is_told_and_is_130():
         if "raw_prices ^GSPC" in line:
             process.send_signal(signal.SIGINT)
             break
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "interrupted: what was committed is kept; the same command goes on from there." in err
     assert "Traceback" not in out + err

@@ -22,7 +22,7 @@ MONTHS = [pd.Timestamp("2008-10-01"), pd.Timestamp("2008-11-01")]
 
 
 def wait_for(file: str, answer: str) -> str:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while not Path(file).exists():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -149,7 +149,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert until(lambda: [worker for worker in workers if is_running(worker)], lambda left: not left) == []
 
 
-def until(ask, enough, seconds: float = 60):
+def until(ask, enough, seconds: float = 180):
     end = time.monotonic() + seconds
     while not enough(found := ask()) and time.monotonic() < end:
         time.sleep(0.05)
