@@ -308,8 +308,8 @@ def _require_members(settings: Settings, model: Model) -> None:
         if model.name in settings.models and member not in settings.models:
             raise InputError(
                 f"{model.name} needs {member}, which is not among the models of this run "
-                f"({', '.join(settings.models)}): add it to them, leave {model.name} out, or take {member} out of `members` in the section "
-                f"[{model.name}]."
+                f"({', '.join(settings.models)}): add it to them, leave {model.name} out, or take {member} out of "
+                f"`members` in the section [{model.name}]."
             )
 
 
