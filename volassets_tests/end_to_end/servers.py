@@ -204,12 +204,12 @@ class ObjectStore:
         }
 
     @contextlib.contextmanager
-    def client(self) -> Iterator[None]:
+    def client(self, port: int | None = None) -> Iterator[None]:
         """Let this process be a client; fsspec read the environment when it was imported."""
         import fsspec
 
-        options = {name: value for name, value in self.environment().items() if name.startswith("FSSPEC_")}
-        before = dict(fsspec.config.conf)
+        options = {name: value for name, value in self.environment(port).items() if name.startswith("FSSPEC_")}
+        before = {name: dict(values) for name, values in fsspec.config.conf.items()}
         fsspec.config.set_conf_env(fsspec.config.conf, options)
         try:
             yield
