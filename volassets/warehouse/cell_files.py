@@ -71,8 +71,13 @@ class CellFiles:
         known: list[str] = []
         for name in table.cell:
             value = (equals or {}).get(name)
-            if value is None or isinstance(value, list | tuple | set | pd.Index):
+            if value is None:
                 break
+            if isinstance(value, list | tuple | set | pd.Index):
+                each = sorted(set(map(str, value))) if name == "ticker" else []
+                if not each:
+                    break
+                return [path for ticker in each for path in self.listed(table, {**(equals or {}), name: ticker})]
             known.append(encoded(pd.Timestamp(value) if table.column(name).type == "DATE" else value))
         folder = "/".join([self.root, table.name, *known])
         if known and len(known) == len(table.cell) and not table.append_only:

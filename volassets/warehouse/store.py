@@ -124,13 +124,22 @@ class Warehouse(ABC):
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the result of a reading statement.
 
+        Parameters
+        ----------
+        sql : str
+        parameters : sequence or mapping, optional
+            A mapping's ``ticker`` or ``tickers`` says that the statement is about these alone: of a store with
+            a file per cell the files of the others are not looked at.
+
         Raises
         ------
         InputError
             If the statement is wrong, or would write.
         """
         _require_reading(sql)
-        return self._answer(sql, parameters)
+        named = parameters if isinstance(parameters, Mapping) else {}
+        about = named.get("tickers", named.get("ticker"))
+        return self._answer(sql, parameters, None if about is None else {"ticker": about})
 
     def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
         """Return rows of a table or view in the order of its key.

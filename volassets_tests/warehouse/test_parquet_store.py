@@ -148,3 +148,19 @@ def test_a_file_that_is_no_parquet_is_named(settings_for: Callable[..., Settings
     path.write_text("torn")
     with pytest.raises(StoreError, match=r"gjr\.parquet"):
         open_warehouse(settings).read("fits")
+
+
+@pytest.mark.parametrize("about", [{"tickers": ["A", "B"]}, {"ticker": "A"}])
+def test_a_statement_about_some_tickers_looks_at_their_files_only(
+    settings_for: Callable[..., Settings], about: dict[str, object]
+) -> None:
+    warehouse = open_warehouse(settings_for("parquet"))
+    for ticker in ("A", "B", "C"):
+        fit = fit_rows(ticker)
+        warehouse.write(Replacement("garch_fits", fit, cells(fit)))
+    damaged = next(Path(warehouse.place.removeprefix("parquet:")).rglob("C/**/*.parquet"))
+    damaged.write_text("torn")
+    condition = "list_contains($tickers, ticker)" if "tickers" in about else "ticker = $ticker"
+    stored = warehouse.query(f"SELECT ticker FROM fits WHERE {condition} ORDER BY 1", about)
+    assert stored["ticker"].tolist() == ["A", "B"][: len(stored)]
+    assert len(stored) == (2 if "tickers" in about else 1)
