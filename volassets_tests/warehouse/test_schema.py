@@ -90,9 +90,9 @@ def test_every_relation_and_column_is_commented_in_the_database(warehouse: Wareh
 
 
 def test_other_settings_declare_other_lags_and_horizons(settings_for: Callable[..., Settings]) -> None:
-    schema = Schema(settings_for(lags=(1, 3), horizons=(2,)))
+    schema = Schema(settings_for(lags=(1, 3), horizons=(1, 2)))
     assert schema.fingerprint != Schema(settings_for()).fingerprint
-    warehouse = open_warehouse(settings_for(lags=(1, 3), horizons=(2,)))
+    warehouse = open_warehouse(settings_for(lags=(1, 3), horizons=(1, 2)))
     assert warehouse.read("realized").empty
 
 
