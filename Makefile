@@ -6,8 +6,11 @@ export VOLASSETS_HOME ?= $(CURDIR)/data
 
 .PHONY: run test ui bench lint format stress clean
 
+# All models but the Transformer and the combination that needs it, which would double the time of a first look.
+MODELS ?= naive,rolling_20,ewma,garch,gjr,egarch,har,log_har,log_har_leverage,elastic_net,lstm
+
 run: $(VENV)/.installed
-	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12
+	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12 --models $(MODELS)
 
 test: $(VENV)/.installed-dev
 	env -u VOLASSETS_HOME $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
