@@ -132,8 +132,12 @@ class Cluster:
         return str(answer["backfillId"])
 
     def backfill_status(self, backfill_id: str) -> str:
-        """Return REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, ..."""
-        return str(self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
+        """Return REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, ..., or UNKNOWN where the webserver cannot say."""
+        try:
+            return str(self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
+        except OSError:
+            # Its first question to a PostgreSQL that was restarted fails, the next one connects anew.
+            return "UNKNOWN"
 
     def runs(self) -> list[dict[str, Any]]:
         """Return every run with its tags as a dict."""

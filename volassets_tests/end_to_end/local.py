@@ -25,7 +25,8 @@ query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { result
 """
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+  __typename ... on LaunchRunSuccess { run { runId } } ... on InvalidSubsetError { message }
+  ... on PythonError { message } } }
 """
 BACKFILL = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
@@ -38,6 +39,7 @@ FAILURES = """
 query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { __typename
   ... on ExecutionStepFailureEvent { stepKey failureMetadata { description } error { message } } } } } }
 """
+WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 OVER = {"SUCCESS", "FAILURE", "CANCELED"}
 REPOSITORY = {"repositoryLocationName": "volassets", "repositoryName": "__repository__"}
 
@@ -57,7 +59,7 @@ class Machine:
         home.mkdir(parents=True)
         self.environment = environment(home, models, DAGSTER_HOME=str(prepare_instance(home)))
         self.port = free_port()
-        root = ["-m", "volassets.definitions"]
+        root = ["-w", str(WORKSPACE)]
         web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(self.port), *root]
         daemon = [sys.executable, "-m", "dagster._daemon", "run", *root]
         self.webserver = Program(web, home / "webserver.log", self.environment)
