@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -40,6 +42,17 @@ def file_system(url: str) -> tuple[Any, str]:
         raise InputError(f"{url} cannot be reached: {error}.") from None
 
 
+@contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Turn what a client library raises when a place cannot be reached into OSError, so that callers know one kind."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError):
+        raise
+    except Exception as error:
+        raise OSError(f"{place} cannot be reached: {type(error).__name__}: {error}") from error
+
+
 def attempts(remote: bool) -> Retrying:
     """Return how often a request is made: three times on a directory, for a minute on an object store."""
     from tenacity import (
@@ -70,7 +83,8 @@ def read_whole(place: str | Path) -> bytes:
     if not is_url(place):
         return Path(place).read_bytes()
     fs, path = file_system(str(place))
-    content: bytes = attempts(remote=True)(fs.cat_file, path)
+    with reaching(str(place)):
+        content: bytes = attempts(remote=True)(fs.cat_file, path)
     return content
 
 
@@ -85,7 +99,8 @@ def write_whole(place: str | Path, content: bytes) -> None:
     if is_url(place):
         fs, path = file_system(str(place))
         # One request replaces an object as a whole.
-        attempts(remote=True)(fs.pipe_file, path, content)
+        with reaching(str(place)):
+            attempts(remote=True)(fs.pipe_file, path, content)
         return
     place = Path(place)
     place.parent.mkdir(parents=True, exist_ok=True)

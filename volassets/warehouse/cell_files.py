@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.files import attempts, file_system
+from volassets.files import attempts, file_system, reaching
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table
 
@@ -80,12 +80,13 @@ class CellFiles:
                 return [path for ticker in each for path in self.listed(table, {**(equals or {}), name: ticker})]
             known.append(encoded(pd.Timestamp(value) if table.column(name).type == "DATE" else value))
         folder = "/".join([self.root, table.name, *known])
-        if known and len(known) == len(table.cell) and not table.append_only:
-            return [folder + SUFFIX] if self.fs.exists(folder + SUFFIX) else []
-        try:
-            return sorted(path for path in self.fs.find(folder) if path.endswith(SUFFIX))
-        except FileNotFoundError:
-            return []
+        with reaching(self.url):
+            if known and len(known) == len(table.cell) and not table.append_only:
+                return [folder + SUFFIX] if self.fs.exists(folder + SUFFIX) else []
+            try:
+                return sorted(path for path in self.fs.find(folder) if path.endswith(SUFFIX))
+            except FileNotFoundError:
+                return []
 
     def put(self, path: str, rows: pd.DataFrame, table: Table) -> None:
         """Write a file so that a reader sees the old one or the new one, never a part.
@@ -132,7 +133,8 @@ class CellFiles:
         copies = [folder / path.removeprefix(self.root).lstrip("/") for path in paths]
         for start in range(0, len(paths), COPIED_AT_ONCE):
             stop = start + COPIED_AT_ONCE
-            contents = self.fs.cat(list(paths[start:stop]))
+            with reaching(self.url):
+                contents = self.fs.cat(list(paths[start:stop]))
             for path, copy in zip(paths[start:stop], copies[start:stop], strict=True):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(contents[path])

@@ -39,6 +39,9 @@ FAILURES = """
 query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { __typename
   ... on ExecutionStepFailureEvent { stepKey failureMetadata { description } error { message } } } } } }
 """
+LOADED = """
+query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: $repository) { __typename } }
+"""
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 OVER = {"SUCCESS", "FAILURE", "CANCELED"}
 REPOSITORY = {"repositoryLocationName": "volassets", "repositoryName": "__repository__"}
@@ -70,7 +73,12 @@ class Machine:
         self.webserver.start()
         self.daemon.start()
         self.webserver.wait_for(self.port)
-        wait_until(lambda: self.graphql("query { version }"), 60, "the webserver")
+        wait_until(self._knows_the_graph, 120, "the webserver to load the graph", pause=0.5)
+
+    def _knows_the_graph(self) -> bool:
+        # The webserver answers before it has loaded its code locations.
+        answer = self.graphql(LOADED, repository=REPOSITORY)["repositoryOrError"]
+        return answer["__typename"] == "Repository"
 
     @property
     def settings(self) -> Settings:

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 
 from volassets_tests.end_to_end.servers import HOST
 
-BUSY = (
-    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-    b"Content-Length: 82\r\n\r\n<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>busy</Message></Error> \n"
-)
+BODY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>busy</Message></Error>"
+BUSY = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 
 
 class Proxy:
@@ -70,8 +68,8 @@ class Proxy:
             if self._busy:
                 self.refused += 1
                 # Read first: an answer to a request that is still being sent is lost with the connection.
-                client.recv(65536)
-                client.sendall(BUSY)
+                asked = client.recv(65536)
+                client.sendall(BUSY if asked.startswith(b"HEAD") else BUSY + BODY)
                 client.shutdown(socket.SHUT_WR)
                 client.recv(65536)
                 return
