@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import pandas as pd
 
+from volassets.orchestration.recorded import Recorded
 from volassets.timing import months_between
 
 # A month that was begun and not finished is asked for again this long; older ones are a person's decision.
 RECENT_MONTHS = 12
 ONE_MONTH = pd.offsets.MonthBegin(1)
-
-Recorded = Mapping[str, set[pd.Timestamp]]
-"""Asset to the months that Dagster has recorded of one ticker."""
 
 
 def missing_months(recorded: Recorded, now: pd.Timestamp) -> list[pd.Timestamp]:
@@ -50,21 +46,3 @@ def months_to_update(recorded: Recorded, now: pd.Timestamp) -> list[pd.Timestamp
         return []
     first = min(now - ONE_MONTH, max(complete))
     return sorted(month for month in complete if month >= first)
-
-
-def recorded_by_ticker(
-    keys_by_asset: Mapping[str, Iterable[str]], tickers: Iterable[str]
-) -> dict[str, dict[str, set[pd.Timestamp]]]:
-    """Return ticker -> asset -> months, from the grid keys that Dagster has recorded of each asset."""
-    recorded: dict[str, dict[str, set[pd.Timestamp]]] = {
-        ticker: {asset: set() for asset in keys_by_asset} for ticker in tickers
-    }
-    stamps: dict[str, pd.Timestamp] = {}
-    for asset, keys in keys_by_asset.items():
-        for key in keys:
-            month, _, ticker = key.partition("|")
-            if ticker in recorded:
-                if month not in stamps:
-                    stamps[month] = pd.Timestamp(month)
-                recorded[ticker][asset].add(stamps[month])
-    return recorded

@@ -19,9 +19,12 @@ import numpy as np
 import pandas as pd
 
 from volassets.market.bars import BAR_COLUMNS
+from volassets.market.calendar import SessionCalendar
 from volassets.models.protocol import Model
 from volassets.settings import Settings
-from volassets.timing import NextSession, origins_of_month, training_length
+from volassets.timing import training_length
+
+ONE_MONTH = pd.offsets.MonthBegin(1)
 
 # Raised by hand when the same inputs would give other numbers; a model has its own.
 CODE_VERSIONS = {"features": "1", "selected_features": "1", "lag_analysis": "1", "forecasts": "1", "comparison": "1"}
@@ -97,22 +100,22 @@ class Fingerprints:
     ticker : str
     bars : DataFrame
         The stored bars, index date.
-    calendar : object with ``name`` and ``next_session``
+    calendar : SessionCalendar
     """
 
-    def __init__(self, hashes: ModelHashes, ticker: str, bars: pd.DataFrame, calendar: NextSession) -> None:
+    def __init__(self, hashes: ModelHashes, ticker: str, bars: pd.DataFrame, calendar: SessionCalendar) -> None:
         self._hashes = hashes
         self._ticker = ticker
         self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
         self._calendar = calendar
-        self._name = getattr(calendar, "name", "")
         values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
+        self._targets: np.ndarray | None = None
         self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
         self._fits: dict[tuple[str, pd.Timestamp], str] = {}
 
     def _features_of(self, rows: int) -> str:
-        return _short(f"{self._ticker} {self._bars(rows)} {self._name} {self._hashes.features}")
+        return _short(f"{self._ticker} {self._bars(rows)} {self._calendar.name} {self._hashes.features}")
 
     def features(self) -> str:
         """Fingerprint of the whole feature table."""
@@ -123,10 +126,15 @@ class Fingerprints:
         if month not in self._months:
             before = self._features_of(training_length(self._index, month))
             selection = _short(f"{before} {self._hashes.selection}")
-            origins = origins_of_month(self._index, month, self._calendar)
-            rows = int(self._index.searchsorted(origins[-1])) + 1 if len(origins) else 0
-            self._months[month] = before, selection, self._features_of(rows)
+            self._months[month] = before, selection, self._features_of(self._rows_in_use(month))
         return self._months[month]
+
+    def _rows_in_use(self, month: pd.Timestamp) -> int:
+        """Return how many rows there are up to the month's last origin, as `timing.origins_of_month` has it."""
+        if self._targets is None:
+            self._targets = self._calendar.next_sessions(self._index).to_numpy()
+        first, last = np.searchsorted(self._targets, [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()])
+        return int(last) if last > first else 0
 
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""

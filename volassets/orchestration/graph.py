@@ -53,7 +53,8 @@ def run_of(context: dg.AssetExecutionContext) -> Run:
 
 
 def tickers_of(context: dg.AssetExecutionContext) -> list[str]:
-    """Return the tickers of a run over ticker partitions."""
+    """Return the tickers of a run over ticker partitions; Failure as in `cells_of`."""
+    _require_one_meaning(context.run.tags)
     return list(context.partition_keys)
 
 
@@ -66,15 +67,20 @@ def cells_of(context: dg.AssetExecutionContext) -> Cells:
         If the run's tags contradict its keys, as those of a job backfill do: Dagster would compute
         one cell and report a whole range as done.
     """
-    tags = context.run.tags
-    if RANGE_START_TAG in tags and PARTITION_TAG in tags:
+    _require_one_meaning(context.run.tags)
+    return cells_of_keys(context.partition_keys)
+
+
+def _require_one_meaning(tags: Mapping[str, str]) -> None:
+    first, last = tags.get(RANGE_START_TAG), tags.get(RANGE_END_TAG)
+    single = [value for tag, value in tags.items() if tag == PARTITION_TAG or tag.startswith(f"{PARTITION_TAG}/")]
+    if single and first != last:
         raise dg.Failure(
-            f"this run is tagged with the range {tags[RANGE_START_TAG]} ... {tags.get(RANGE_END_TAG)} and with the "
-            f"single partition {tags[PARTITION_TAG]}: a backfill of a job would compute that one cell and report them "
-            "all. Nothing was computed. Start the backfill from the asset page, or with `volassets run`.",
+            f"this run is tagged with the range {first} ... {last} and with the single partition {'|'.join(single)}: "
+            "a backfill of a job would compute that one and report them all. Nothing was computed. "
+            "Start the backfill from the asset page, or with `volassets run`.",
             allow_retries=False,
         )
-    return cells_of_keys(context.partition_keys)
 
 
 def code_version(settings: Settings, *parts: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -53,9 +53,9 @@ class Run:
         """Return the stored bars of `ticker`, index date; empty where there are none."""
         return _by_date(self.warehouse.read("raw_prices", columns=["date", *BAR_COLUMNS], ticker=ticker))
 
-    def all_bars(self) -> dict[str, pd.DataFrame]:
-        """Return the stored bars of every ticker that has any, read at once."""
-        stored = self.warehouse.read("raw_prices", columns=["ticker", "date", *BAR_COLUMNS])
+    def bars_of(self, tickers: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Return the stored bars of those of `tickers` that have any, read at once."""
+        stored = self.warehouse.read("raw_prices", columns=["ticker", "date", *BAR_COLUMNS], ticker=list(tickers))
         return {str(name): _by_date(rows.drop(columns="ticker")) for name, rows in stored.groupby("ticker", sort=False)}
 
     def inputs(self, ticker: str) -> TickerInputs:

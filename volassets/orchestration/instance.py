@@ -1,6 +1,9 @@
 """Dagster's own home, below the project's home: run history, schedules, logs."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -35,7 +38,7 @@ run_monitoring:
 
 
 def prepare_instance(home: Path) -> Path:
-    """Create Dagster's home below `home` where it is missing, and return it.
+    """Create Dagster's home with its databases below `home` where they are missing, and return it.
 
     Raises
     ------
@@ -48,11 +51,12 @@ def prepare_instance(home: Path) -> Path:
         file = folder / "dagster.yaml"
         if not file.exists():
             file.write_text(INSTANCE_YAML, encoding="utf-8")
+        with _alone(folder), dg.DagsterInstance.from_config(str(folder)):
+            return folder
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}): set VOLASSETS_HOME to a directory that you may write to."
         ) from None
-    return folder
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
@@ -60,3 +64,11 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     if not os.environ.get("DAGSTER_HOME"):
         os.environ["DAGSTER_HOME"] = str(prepare_instance(home))
     return dg.DagsterInstance.get()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time create the databases: two at once leave a schema that Dagster cannot read."""
+    with open(folder / ".lock", "a+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -17,16 +17,16 @@ from volassets.orchestration.fetching import FetchedOnce, needs_fetch
 from volassets.orchestration.graph import FORCE_TAG, RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.instance import open_instance
+from volassets.orchestration.jobs import TICKER_STAGES, grid_names
 from volassets.orchestration.killed import close_killed_runs
 from volassets.orchestration.plan import StaleCell, stale_cells, summary
 from volassets.orchestration.progress import Listener, Step, listening
-from volassets.orchestration.recorded import unrecorded_cells
+from volassets.orchestration.recorded import recorded_months, unrecorded_cells
 from volassets.orchestration.ticker_stages import checked_bars, comparison_is_stale, panel_is_stale
 from volassets.partitions import grid_key
 from volassets.settings import Settings
 from volassets.timing import contiguous, months_between, refit_month
 
-TICKER_ASSETS = ("raw_prices", "realized_vol_features")
 # Dagster's own event log belongs to the UI; the terminal has the progress.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -75,7 +75,7 @@ class GraphRunner:
         self._say = say
         self._refused: dict[str, VolassetsError] = {}
         assets = build_assets(settings)
-        self._names = [key.path[-1] for asset in assets for key in asset.keys]
+        self._names = grid_names(assets)
         self._definitions = [*assets, *build_checks(settings)]
 
     def prepare(self, request: Request) -> dict[str, list[pd.Timestamp]]:
@@ -115,6 +115,7 @@ class GraphRunner:
         self._instance = open_instance(self._settings.home)
         spare_the_disk(self._instance)
         close_killed_runs(self._instance, self._settings.home)
+        self._recorded = recorded_months(self._instance, self._names, months)
         run = Run(self._settings, force=request.force, log=self._say)
         result = Result()
         with listening(listener), listening(lambda step: self._note_failure(result, step)):
@@ -162,13 +163,13 @@ class GraphRunner:
         if fetch or not current or run.force:
             reason = fetch or ("forced" if run.force else "features: bars, settings or code changed")
             self._announce(result, f"{ticker} prices and features: {reason}")
-            selected = TICKER_ASSETS if fetch or run.force else TICKER_ASSETS[1:]
+            selected = TICKER_STAGES if fetch or run.force else TICKER_STAGES[1:]
             return self._materialize(selected, ticker, ticker, run.force, result)
         return True
 
     def _refresh_months(self, run: Run, ticker: str, months: list[pd.Timestamp], result: Result) -> None:
         cells = stale_cells(run, run.inputs(ticker), months)
-        cells += unrecorded_cells(self._instance, self._names, ticker, months, cells)
+        cells += unrecorded_cells(self._recorded[ticker], ticker, months, cells)
         for line in summary(cells):
             self._announce(result, line)
         for first, last in contiguous(cell.month for cell in cells):

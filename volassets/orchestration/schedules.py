@@ -14,11 +14,12 @@ import dagster as dg
 import pandas as pd
 
 from volassets.errors import VolassetsError
-from volassets.orchestration.catch_up import missing_months, months_to_update, recorded_by_ticker
+from volassets.orchestration.catch_up import missing_months, months_to_update
 from volassets.orchestration.fetching import LOCAL_SOURCES
 from volassets.orchestration.graph import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.inputs import Run
 from volassets.orchestration.jobs import REFIT_MONTHS, REFRESH_PRICES, grid_names
+from volassets.orchestration.recorded import recorded_months
 from volassets.partitions import grid_key
 from volassets.settings import Settings
 from volassets.timing import contiguous, refit_month
@@ -94,8 +95,7 @@ def _requests(
     name = "daily_update" if update else "monthly_refit"
     at = context.scheduled_execution_time
     now = refit_month(at.date())
-    keys = {asset: context.instance.get_materialized_partitions(dg.AssetKey(asset)) for asset in grid}
-    recorded = recorded_by_ticker(keys, settings.tickers)
+    recorded = recorded_months(context.instance, grid, settings.tickers)
     last_bars, revised = _stored(settings, now)
     asked = 0
     for ticker in settings.tickers:

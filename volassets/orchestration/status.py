@@ -1,21 +1,21 @@
 """What is stored, what is missing or stale, and whether Dagster's record agrees with the tables.
 
-Everything is read at once and for all tickers, so that 400 of them with 240 months each take seconds.
+Tickers are read many at once, so that 400 of them with 240 months each take seconds, and not all, to spare memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
 import dagster as dg
 import pandas as pd
 
-from volassets.orchestration.catch_up import recorded_by_ticker
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.killed import killed_runs
 from volassets.orchestration.plan import MISSING, StaleCell, stale_cells
+from volassets.orchestration.recorded import Recorded, recorded_months
 from volassets.orchestration.stages import UNSTORED_FITS
 from volassets.orchestration.stored import StoredCells
 from volassets.orchestration.ticker_stages import comparison_hash
@@ -23,6 +23,7 @@ from volassets.partitions import Cells
 from volassets.settings import Settings
 from volassets.timing import months_between
 
+AT_ONCE = 100
 COMPARISON_STALE = "forecasts, bars or backtest settings changed"
 FEATURES_STALE = "bars, settings or code changed"
 
@@ -92,31 +93,42 @@ def read_status(
         The bars come from files, which do not grow by themselves: they are not behind.
     """
     run = Run(settings)
-    stored, bars = StoredCells(run), run.all_bars()
-    quality = run.warehouse.read("data_quality", severity="error")
-    refused = {str(name): " ".join(rows["message"]) for name, rows in quality.groupby("ticker", sort=False)}
     yesterday = pd.Timestamp(today or datetime.now(timezone.utc).date()) - pd.Timedelta(days=1)
-    status = Status()
-    for ticker in settings.tickers:
-        inputs = TickerInputs(run, ticker, bars[ticker]) if ticker in bars else None
-        months = _stored_months(settings, stored, ticker)
-        behind = 0 if inputs is None or local else _sessions_since(inputs, yesterday)
-        status.tickers.append(
-            TickerStatus(
-                ticker,
-                bars_to=None if inputs is None else inputs.bars.index[-1],
-                behind=behind,
-                refused=refused.get(ticker, ""),
-                first=months[0] if months else None,
-                last=months[-1] if months else None,
-                months=len(months),
-                cells=_cells(run, inputs, stored, months) if inputs is not None else [],
-            )
-        )
-    if instance is not None:
-        status.differences = _differences(settings, instance, stored)
-        status.killed = killed_runs(instance, settings.home)
+    assets = grid_assets(settings)
+    recorded = None if instance is None else recorded_months(instance, assets, settings.tickers)
+    status = Status(killed=[] if instance is None else killed_runs(instance, settings.home))
+    for start in range(0, len(settings.tickers), AT_ONCE):
+        tickers = settings.tickers[start : start + AT_ONCE]
+        stored, bars = StoredCells(run, tickers), run.bars_of(tickers)
+        quality = run.warehouse.read("data_quality", ticker=tickers, severity="error")
+        for ticker in tickers:
+            inputs = TickerInputs(run, ticker, bars[ticker]) if ticker in bars else None
+            refused = " ".join(quality.loc[quality["ticker"] == ticker, "message"])
+            status.tickers.append(_ticker_status(run, ticker, inputs, stored, refused, None if local else yesterday))
+            if recorded is not None:
+                status.differences += _differences(assets, recorded[ticker], ticker, stored)
     return status
+
+
+def _ticker_status(
+    run: Run,
+    ticker: str,
+    inputs: TickerInputs | None,
+    stored: StoredCells,
+    refused: str,
+    yesterday: pd.Timestamp | None,
+) -> TickerStatus:
+    months = _stored_months(run.settings, stored, ticker)
+    return TickerStatus(
+        ticker,
+        bars_to=None if inputs is None else inputs.bars.index[-1],
+        behind=0 if inputs is None or yesterday is None else _sessions_since(inputs, yesterday),
+        refused=refused,
+        first=months[0] if months else None,
+        last=months[-1] if months else None,
+        months=len(months),
+        cells=_cells(run, inputs, stored, months) if inputs is not None else [],
+    )
 
 
 def grid_assets(settings: Settings) -> dict[str, list[str]]:
@@ -154,19 +166,16 @@ def _cells(run: Run, inputs: TickerInputs, stored: StoredCells, months: Sequence
     return cells
 
 
-def _differences(settings: Settings, instance: dg.DagsterInstance, stored: StoredCells) -> list[Difference]:
-    assets = grid_assets(settings)
-    keys = {asset: instance.get_materialized_partitions(dg.AssetKey(asset)) for asset in assets}
-    recorded = recorded_by_ticker(keys, settings.tickers)
+def _differences(
+    assets: Mapping[str, Sequence[str]], recorded: Recorded, ticker: str, stored: StoredCells
+) -> list[Difference]:
     found = []
     for asset, models in assets.items():
-        for ticker in settings.tickers:
-            there = _complete(stored, asset, ticker, models)
-            known = recorded[ticker][asset]
-            if there - known:
-                found.append(Difference(asset, ticker, False, sorted(there - known)))
-            if known - there:
-                found.append(Difference(asset, ticker, True, sorted(known - there)))
+        there, known = _complete(stored, asset, ticker, models), recorded[asset]
+        if there - known:
+            found.append(Difference(asset, ticker, False, sorted(there - known)))
+        if known - there:
+            found.append(Difference(asset, ticker, True, sorted(known - there)))
     return found
 
 

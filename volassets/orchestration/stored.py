@@ -44,13 +44,12 @@ class StoredCells:
 
     def _read_hashes(self, table: str) -> dict[str, Stored]:
         has_model = "model" in self._run.warehouse.table(table).column_names
-        model = "model" if has_model else "''"
-        frame = self._query(f"SELECT ticker, refit_month, {model} AS model, min(data_hash) AS data_hash", table, "ALL")
+        model = "model" if has_model else "'' AS model"
+        frame = self._query(f"SELECT ticker, refit_month, {model}, min(data_hash) AS data_hash", table, "ALL")
         stored: dict[str, Stored] = {}
-        for ticker, rows in frame.groupby("ticker", sort=False):
-            months = list(pd.DatetimeIndex(rows["refit_month"]).as_unit("ns"))
-            keys = zip(months, rows["model"], strict=True)
-            stored[str(ticker)] = dict(zip(keys, rows["data_hash"], strict=True))
+        columns = (frame["ticker"].tolist(), _months(frame), frame["model"].tolist(), frame["data_hash"].tolist())
+        for ticker, month, name, data_hash in zip(*columns, strict=True):
+            stored.setdefault(ticker, {})[month, name] = data_hash
         return stored
 
     def _read_wholes(self, table: str) -> dict[str, str]:
@@ -60,14 +59,20 @@ class StoredCells:
     def _read_specs(self, table: str) -> dict[tuple[str, pd.Timestamp, str], tuple[str, str]]:
         what = "SELECT ticker, refit_month, model, code_version, CAST(parameters->'$.spec' AS VARCHAR) AS spec"
         frame = self._query(what, table, "")
-        months = list(pd.DatetimeIndex(frame["refit_month"]).as_unit("ns"))
-        keys = zip(frame["ticker"], months, frame["model"], strict=True)
+        keys = zip(frame["ticker"], _months(frame), frame["model"], strict=True)
         return dict(zip(keys, zip(frame["code_version"], frame["spec"], strict=True), strict=True))
 
     def _query(self, what: str, table: str, group: str) -> pd.DataFrame:
         sql = f"{what} FROM {table}"
         if self._tickers is not None:
-            sql += " WHERE list_contains($tickers, ticker)"
+            sql += " WHERE ticker IN (SELECT unnest($tickers))"
         if group:
             sql += f" GROUP BY {group}"
         return self._run.warehouse.query(sql, None if self._tickers is None else {"tickers": self._tickers})
+
+
+def _months(frame: pd.DataFrame) -> list[pd.Timestamp]:
+    """Return the refit months, one object for all cells of a month."""
+    codes, uniques = pd.factorize(frame["refit_month"])
+    stamps = list(pd.DatetimeIndex(uniques).as_unit("ns"))
+    return [stamps[code] for code in codes]

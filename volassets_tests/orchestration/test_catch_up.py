@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pandas as pd
 
-from volassets.orchestration.catch_up import missing_months, months_to_update, recorded_by_ticker
+from volassets.orchestration.catch_up import missing_months, months_to_update
+from volassets.orchestration.graph import dimension_tags
+from volassets.orchestration.recorded import recorded_months
 from volassets.timing import months_between
 
 
@@ -58,9 +61,11 @@ def test_an_update_reaches_back_to_the_month_before_an_outage() -> None:
     assert months_to_update({"fits": set()}, NOW) == []
 
 
-def test_grid_keys_are_sorted_by_ticker() -> None:
-    keys = {"fits": ["2026-01-01|A=X", "2026-02-01|^B", "2026-02-01|GONE"], "lags": []}
-    assert recorded_by_ticker(keys, ["A=X", "^B", "NEW"]) == {
+def test_what_is_recorded_is_sorted_by_ticker_and_asset(instance: dg.DagsterInstance) -> None:
+    for key in ("2026-01-01|A=X", "2026-02-01|^B", "2026-02-01|GONE"):
+        event = dg.AssetMaterialization("fits", partition=key, tags=dimension_tags(key))
+        instance.report_runless_asset_event(event)
+    assert recorded_months(instance, ["fits", "lags"], ["A=X", "^B", "NEW"]) == {
         "A=X": {"fits": {pd.Timestamp("2026-01-01")}, "lags": set()},
         "^B": {"fits": {pd.Timestamp("2026-02-01")}, "lags": set()},
         "NEW": {"fits": set(), "lags": set()},

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -84,3 +88,12 @@ def test_partitions_policies_and_descriptions(home: Path) -> None:
 def test_dagster_yaml_is_the_one_that_a_home_gets() -> None:
     root = Path(volassets.__file__).parents[1]
     assert (root / "dagster.yaml").read_text(encoding="utf-8") == INSTANCE_YAML
+
+
+def test_many_processes_may_create_the_instance_at_once(home: Path) -> None:
+    program = "import sys; from pathlib import Path; from volassets.orchestration.instance import prepare_instance;"
+    command = [sys.executable, "-c", f"{program} prepare_instance(Path(sys.argv[1]))", str(home)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(6)]
+    assert [process.wait(120) for process in started] == [0] * 6
+    with closing(sqlite3.connect(home / "dagster" / "schedules" / "schedules.db")) as connection:
+        assert len(connection.execute("SELECT version_num FROM alembic_version").fetchall()) == 1
