@@ -132,6 +132,8 @@ class ParquetWarehouse(Warehouse):
 
         connecting = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         with self.files.readable() as readable, connecting as connection:
+            # On standard output it would stand among a command's answers.
+            connection.execute("SET enable_progress_bar = false")
             relations = self._asked(connection, sql)
             # A writer puts fits before their forecasts, so forecasts are read first: none is seen without its fit.
             for table in reversed([relation for relation in relations if isinstance(relation, Table)]):
