@@ -214,6 +214,7 @@ class DuckDBWarehouse(Warehouse):
             except duckdb.Error as error:
                 raise self._explained(error, patience) from None
             stack.callback(connection.close)
+            _quiet(connection)
             return connection, stack.pop_all()
 
     def _explained(self, error: Exception, patience: Patience) -> Exception:
@@ -232,6 +233,11 @@ class DuckDBWarehouse(Warehouse):
                 "or move the file away. It was not touched."
             )
         return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
+
+
+def _quiet(connection: DuckDBPyConnection) -> None:
+    """Keep DuckDB from drawing a bar on standard output, where it would stand among a command's answers."""
+    connection.execute("SET enable_progress_bar = false")
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:
