@@ -32,7 +32,14 @@ class Lines(Network):
 
 
 def recipe(**changes: float) -> Recipe:
-    numbers = dict(epochs=30, batch_size=16, last_batch_size=16, learning_rate=0.05, weight_decay=0.0, clip=10.0)
+    numbers = {
+        "epochs": 30,
+        "batch_size": 16,
+        "last_batch_size": 16,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0,
+        "clip": 10.0,
+    }
     return Recipe(**{**numbers, **changes})  # type: ignore[arg-type]
 
 
