@@ -47,8 +47,8 @@ def by_ticker() -> dg.MultiToSingleDimensionPartitionMapping:
 def run_of(context: dg.AssetExecutionContext) -> Run:
     """Return the run behind an asset's context."""
     settings: Settings = context.resources.settings
-    hold_run(settings.home, context.run_id)
-    spare_the_disk(context.instance, context.run_id)
+    hold_run(settings.home, context.run.run_id)
+    spare_the_disk(context.instance, context.run.run_id)
     return Run(settings, force=context.run.tags.get(FORCE_TAG) == "true", log=context.log.info)
 
 
