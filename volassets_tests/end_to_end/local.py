@@ -14,7 +14,7 @@ from typing import Any
 from volassets.orchestration.instance import prepare_instance
 from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Warehouse, open_warehouse
-from volassets_tests.end_to_end.servers import HOST, Program, answers, free_port, wait_until
+from volassets_tests.end_to_end.servers import HOST, Program, free_port, wait_until
 
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }
