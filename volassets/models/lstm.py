@@ -32,7 +32,7 @@ class Lstm:
 
     name: ClassVar[str] = "lstm"
     family: ClassVar[str] = "lstm"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
     head_units: Annotated[int, Field(ge=1, le=512, description="Units of the SiLU layer before the outputs.")] = 16

@@ -9,99 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from volassets.models.recurrent import LastAndPooled, LstmStates, Workspace, day_shares
 from volassets.models.training import Network, Rows
-
-sigmoid_backward = torch.ops.aten.sigmoid_backward
-tanh_backward = torch.ops.aten.tanh_backward
-
-
-class LstmStates(torch.autograd.Function):
-    """All states of a stack of LSTM layers, with the backward pass written out.
-
-    PyTorch's LSTM cannot be stacked, and autograd through a loop over days costs several times the
-    arithmetic. Gates are ordered input, forget, output, candidate; the input of a day and the state before it are
-    kept in one array, so that a day is one product.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, sequence: Tensor, weights: Tensor) -> Tensor:
-        """Return the states, shape (days, stack, units, n).
-
-        Parameters
-        ----------
-        sequence : Tensor, shape (days, channels, n)
-            Without gradient.
-        weights : Tensor, shape (stack, 4 * units, channels + units)
-        """
-        days, channels, n = sequence.shape
-        stack, gate_units, columns = weights.shape
-        units = columns - channels
-        inputs = sequence.new_empty(days + 1, stack, columns, n)
-        inputs[:days, :, :channels] = sequence.unsqueeze(1)
-        inputs[0, :, channels:] = 0
-        gates = sequence.new_empty(days, stack, gate_units, n)
-        cells = sequence.new_empty(days + 1, stack, units, n)
-        cells[0] = 0
-        squashed = sequence.new_empty(days, stack, units, n)
-        states = inputs[1:, :, channels:]
-        days_of = zip(
-            *(array.unbind(0) for array in (inputs[:days], gates, *_parts(gates), cells[:days], cells[1:])),
-            *(array.unbind(0) for array in (squashed, states)),
-            strict=True,
-        )
-        for given, gate, sigmoids, enter, keep, show, candidate, before, cell, squash, state in days_of:
-            torch.bmm(weights, given, out=gate)
-            sigmoids.sigmoid_()
-            candidate.tanh_()
-            torch.mul(keep, before, out=cell)
-            cell.addcmul_(enter, candidate)
-            torch.tanh(cell, out=squash)
-            torch.mul(show, squash, out=state)
-        ctx.save_for_backward(weights, inputs, gates, cells, squashed)
-        return states
-
-    @staticmethod
-    def backward(ctx: Any, d_states: Tensor) -> tuple[None, Tensor]:
-        """Return the gradient of the weights; the sequence has none."""
-        weights, inputs, gates, cells, squashed = ctx.saved_tensors
-        days, stack, gate_units, n = gates.shape
-        units = gate_units // 4
-        recurrent = weights[:, :, -units:].transpose(1, 2).contiguous()
-        d_weights = torch.zeros_like(weights)
-        d_gate = gates.new_zeros(stack, gate_units, n)
-        d_sigmoids, d_enter, d_keep, d_show, d_candidate = _parts(d_gate)
-        d_cell = gates.new_zeros(stack, units, n)
-        through_output = torch.empty_like(d_cell)
-        days_of = zip(
-            *(array.unbind(0) for array in (d_states, inputs[:days].transpose(2, 3), *_parts(gates))),
-            *(array.unbind(0) for array in (cells[:days], squashed)),
-            strict=True,
-        )
-        for d_state, given, sigmoids, enter, keep, show, candidate, before, squash in reversed(list(days_of)):
-            d_state = torch.baddbmm(d_state, recurrent, d_gate)
-            torch.mul(d_state, show, out=through_output)
-            d_cell += tanh_backward(through_output, squash)
-            torch.mul(d_state, squash, out=d_show)
-            torch.mul(d_cell, candidate, out=d_enter)
-            torch.mul(d_cell, before, out=d_keep)
-            torch.mul(d_cell, enter, out=d_candidate)
-            d_cell *= keep
-            sigmoid_backward(d_sigmoids, sigmoids, grad_input=d_sigmoids)
-            tanh_backward(d_candidate, candidate, grad_input=d_candidate)
-            d_weights.baddbmm_(d_gate, given)
-        return None, d_weights
-
-
-def _parts(gates: Tensor) -> tuple[Tensor, ...]:
-    """Return views of gates (..., 4 * units, n): the three sigmoids together, then each gate."""
-    units = gates.shape[-2] // 4
-    return gates.narrow(-2, 0, 3 * units), *gates.split(units, dim=-2)
 
 
 def uniform(stack: int, *shape: int, fan_in: int) -> nn.Parameter:
@@ -193,6 +107,7 @@ class StackedLstm(Stacked):
         self.units = units
         self.recurrent = uniform(stack, 4 * units, channels + 1 + units, fan_in=units)
         self.query = uniform(stack, units, 1, fan_in=units)
+        self._space: Workspace | None = None
 
     def start(self, seeds: Sequence[int]) -> None:
         """Draw the weights; the forget bias starts at 1."""
@@ -201,23 +116,18 @@ class StackedLstm(Stacked):
             self.recurrent[:, self.units : 2 * self.units, -self.units - 1] = 1.0
 
     def states(self, sequence: Tensor) -> Tensor:
-        """Return the states, shape (days, stack, units, n); the bias is the weight of a channel of ones."""
-        with_ones = torch.cat([sequence, sequence.new_ones(len(sequence), 1, sequence.shape[2])], dim=1)
-        return LstmStates.apply(with_ones, self.recurrent)
-
-    def pool(self, states: Tensor) -> Tensor:
-        """Return the weight of every day, shape (days, stack, n)."""
-        return (states * self.query).sum(dim=2).softmax(dim=0)
+        """Return the states, shape (days, stack, units, n)."""
+        if self._space is None or not self._space.fits(self.recurrent, sequence):
+            self._space = Workspace(self.recurrent, sequence)
+        return LstmStates.apply(sequence, self.recurrent, self._space)
 
     def encode(self, sequence: Tensor) -> Tensor:
         """See `Stacked.encode`."""
-        states = self.states(sequence)
-        pooled = (states * self.pool(states).unsqueeze(2)).sum(dim=0)
-        return torch.cat([states[-1], pooled], dim=1)
+        return LastAndPooled.apply(self.states(sequence), self.query)
 
     def attention(self, sequence: Tensor) -> Tensor:
         """See `Stacked.attention`."""
-        return self.pool(self.states(sequence))
+        return day_shares(self.states(sequence), self.query)
 
 
 class StackedTransformer(Stacked):
@@ -263,8 +173,8 @@ class StackedTransformer(Stacked):
         tokens, (queries, keys, values) = self.queries_keys_values(sequence)
         # Keys before queries: a softmax over the middle dimension is the faster one.
         scores = torch.bmm(keys / math.sqrt(keys.shape[2]), queries.transpose(1, 2))
-        seen = torch.bmm(scores.softmax(dim=1).transpose(1, 2), values)
-        seen = seen.view(self.stack * n, self.heads, days, -1).transpose(1, 2).reshape(self.stack, n * days, -1)
+        seen = torch.bmm(values.transpose(1, 2), scores.softmax(dim=1))
+        seen = seen.view(self.stack * n, -1, days).transpose(1, 2).reshape(self.stack, n * days, -1)
         tokens = torch.baddbmm(tokens, seen, self.unmix)
         wide = functional.silu(torch.baddbmm(self.widen_bias, normalised(tokens), self.widen))
         tokens = tokens + torch.baddbmm(self.narrow_bias, wide, self.narrow)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from volassets.models.networks import LstmStates, StackedLstm, dropout_factors
+from volassets.models.networks import StackedLstm, dropout_factors
+from volassets.models.recurrent import LastAndPooled, LstmStates, Workspace
 from volassets.models.training import Network, Recipe, Rows, Trainer, choose_device, flatten, history_frame, one_thread
 
 
@@ -129,8 +130,7 @@ def test_written_out_lstm_is_pytorchs_with_its_gradient() -> None:
     bias = (own("bias_ih_l0") + own("bias_hh_l0")).unsqueeze(2)
     weights = torch.cat([own("weight_ih_l0"), bias, own("weight_hh_l0")], dim=2).requires_grad_()
     sequence = torch.randn(days, channels, n, dtype=torch.float64)
-    with_ones = torch.cat([sequence, torch.ones(days, 1, n, dtype=torch.float64)], dim=1)
-    states = LstmStates.apply(with_ones, weights)
+    states = LstmStates.apply(sequence, weights, Workspace(weights, sequence))
     expected = torch.stack([layer(sequence.transpose(1, 2))[0].transpose(1, 2) for layer in layers], dim=1)
     torch.testing.assert_close(states, expected, rtol=1e-12, atol=1e-12)
 
@@ -146,6 +146,30 @@ def test_written_out_lstm_is_pytorchs_with_its_gradient() -> None:
             [getattr(la, name).grad.unflatten(0, (4, units))[[0, 1, 3, 2]].flatten(0, 1) for la in layers]
         )
         torch.testing.assert_close(part, gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_written_out_pool_is_autograds() -> None:
+    torch.manual_seed(0)
+    states = torch.randn(7, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    query = torch.randn(3, 4, 1, dtype=torch.float64, requires_grad=True)
+    share = (states * query).sum(dim=2).softmax(dim=0)
+    expected = torch.cat([states[-1], (states * share.unsqueeze(2)).sum(dim=0)], dim=1)
+    encoding = LastAndPooled.apply(states, query)
+    torch.testing.assert_close(encoding, expected, rtol=1e-12, atol=1e-12)
+    mask = torch.randn_like(expected)
+    ours = torch.autograd.grad((encoding * mask).sum(), (states, query))
+    torch.testing.assert_close(ours, torch.autograd.grad((expected * mask).sum(), (states, query)))
+
+
+def test_a_backward_pass_after_another_forward_pass_is_refused() -> None:
+    sequence, weights = torch.randn(5, 2, 6), torch.randn(3, 16, 7, requires_grad=True)
+    space = Workspace(weights, sequence)
+    first = LstmStates.apply(sequence, weights, space)
+    LstmStates.apply(sequence + 1, weights, space)
+    with pytest.raises(RuntimeError, match="another forward pass"):
+        first.sum().backward()
+    assert space.fits(weights, sequence)
+    assert not space.fits(weights, sequence[..., :5])
 
 
 def test_dropout_keeps_the_mean_and_follows_its_generator_alone() -> None:
