@@ -90,6 +90,81 @@ class Epoch:
     learning_rate: float
 
 
+class Descent:
+    """The steps of one training run: all weights in one buffer, their average, and the rate.
+
+    Parameters
+    ----------
+    network : Network
+        On its device; its parameters become views of the buffer.
+    recipe : Recipe
+    n_rows : int
+        Training rows.
+
+    Attributes
+    ----------
+    weights, averaged : Tensor, shape (stack, parameters per network)
+    sizes : list of int
+        Rows per step of every epoch.
+    rate : float
+        Of the last step.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, n_rows: int) -> None:
+        self.network, self.recipe = network, recipe
+        self.weights, self.gradient = flatten(network)
+        self.parameters = list(network.parameters())
+        self.averaged = self.weights.detach().clone()
+        self.sizes = [recipe.batch_of_epoch(epoch, n_rows) for epoch in range(recipe.epochs)]
+        self.rate = recipe.learning_rate
+        self._rows_to_see = sum(n_rows // size * size for size in self.sizes)
+        self._rows_seen = 0
+        self._forgotten = 1.0
+        self._stale = 0
+        self._optimizer = (torch.optim.AdamW if recipe.decoupled else torch.optim.Adam)(
+            [self.weights], lr=self.rate, weight_decay=recipe.weight_decay, fused=self.weights.device.type != "mps"
+        )
+
+    @property
+    def current(self) -> Tensor:
+        """Weights that forecast: the average where there is one."""
+        return self.averaged if self.recipe.average else self.weights.detach()
+
+    def epoch(self, size: int, rows: Rows, noise: Rows) -> tuple[float, ...]:
+        """Step through `rows`, `size` at a time; return the mean loss of every network."""
+        n_rows = rows[0].shape[-1]
+        total = torch.zeros(self.network.stack, device=self.weights.device)
+        for start in range(0, n_rows - size + 1, size):
+            total += self.step(cut(rows, start, size), cut(noise, start, size))
+        return tuple((total / (n_rows // size)).tolist())
+
+    def step(self, rows: Rows, noise: Rows) -> Tensor:
+        """Take one step; return the loss before it, shape (stack,)."""
+        recipe, n_rows = self.recipe, rows[0].shape[-1]
+        if recipe.rate_factor == 1:
+            share = 0.5 * (1 + math.cos(math.pi * self._rows_seen / self._rows_to_see))
+            self.rate = recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * share)
+        self._optimizer.param_groups[0]["lr"] = self.rate
+        loss = self.network.loss(rows, noise)
+        parts = torch.autograd.grad(loss.sum(), self.parameters)
+        torch.cat([part.reshape(self.network.stack, -1) for part in parts], dim=1, out=self.gradient)
+        norm = self.gradient.norm(dim=1, keepdim=True)
+        self.gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
+        self._optimizer.step()
+        if recipe.average:
+            keep = recipe.average ** (n_rows / recipe.batch_size)
+            self._forgotten *= keep
+            self.averaged.lerp_(self.weights.detach(), (1 - keep) / (1 - self._forgotten))
+        self._rows_seen += n_rows
+        return loss.detach()
+
+    def heed(self, stale: int) -> None:
+        """Lower the rate at a plateau, after `stale` epochs without a better validation loss."""
+        self._stale = self._stale + 1 if stale else 0
+        if self._stale > self.recipe.rate_patience:
+            self.rate, self._stale = self.rate * self.recipe.rate_factor, 0
+
+
 class Trainer:
     """Trains one network (or stack) on one device.
 
@@ -120,84 +195,52 @@ class Trainer:
 
     def fit(self, rows: Rows, validation: Rows = (), on_epoch: Callable[[Epoch], None] | None = None) -> Trainer:
         """Train on `rows`; `validation` rows decide the plateau, the stop and the best epoch."""
-        recipe, network = self.recipe, self.network
-        rows = tuple(tensor.to(self.device) for tensor in rows)
-        validation = tuple(tensor.to(self.device) for tensor in validation)
+        rows, validation = self._here(rows), self._here(validation)
         n_rows = rows[0].shape[-1]
         generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        weights, gradient = flatten(network)
-        parameters = list(network.parameters())
-        averaged = weights.clone()
-        best = weights.clone()
-        optimizer = (torch.optim.AdamW if recipe.decoupled else torch.optim.Adam)(
-            [weights], lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=self.device.type != "mps"
-        )
-        group = optimizer.param_groups[0]
-        sizes = [recipe.batch_of_epoch(epoch, n_rows) for epoch in range(recipe.epochs)]
-        rows_to_see = sum(n_rows // size * size for size in sizes)
-        rows_seen = 0
-        forgotten = 1.0
-        best_loss, stale, rate_stale, rate = math.inf, 0, 0, recipe.learning_rate
-
-        for epoch, size in enumerate(sizes, start=1):
+        descent = Descent(self.network, self.recipe, n_rows)
+        best = descent.weights.detach().clone()
+        best_loss, stale = math.inf, 0
+        for epoch, size in enumerate(descent.sizes, start=1):
             order = torch.randperm(n_rows, generator=generators[0]).to(self.device)
             shuffled = tuple(tensor.index_select(-1, order) for tensor in rows)
-            noise = network.noise(n_rows, generators)
-            keep = recipe.average ** (size / recipe.batch_size)
-            total = torch.zeros(network.stack, device=self.device)
-            network.train()
-            for start in range(0, n_rows - size + 1, size):
-                if recipe.rate_factor == 1:
-                    share = 0.5 * (1 + math.cos(math.pi * rows_seen / rows_to_see))
-                    rate = recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * share)
-                group["lr"] = rate
-                loss = network.loss(cut(shuffled, start, size), cut(noise, start, size))
-                parts = torch.autograd.grad(loss.sum(), parameters)
-                torch.cat([part.reshape(network.stack, -1) for part in parts], dim=1, out=gradient)
-                norm = gradient.norm(dim=1, keepdim=True)
-                gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
-                optimizer.step()
-                if recipe.average:
-                    forgotten *= keep
-                    averaged.lerp_(weights.detach(), (1 - keep) / (1 - forgotten))
-                total += loss.detach()
-                rows_seen += size
-            current = averaged if recipe.average else weights.detach()
-            train_loss = tuple((total / (n_rows // size)).tolist())
-            validation_loss = (math.nan,) * network.stack
+            self.network.train()
+            train_loss = descent.epoch(size, shuffled, self.network.noise(n_rows, generators))
+            validation_loss = (math.nan,) * self.network.stack
             if validation:
-                with holding(weights, current):
+                with holding(descent.weights, descent.current):
                     validation_loss = self.validate(validation)
-            self.history.append(Epoch(epoch, train_loss, validation_loss, rate))
+            self.history.append(Epoch(epoch, train_loss, validation_loss, descent.rate))
             if on_epoch:
                 on_epoch(self.history[-1])
 
             mean_loss = sum(validation_loss) / len(validation_loss)
             if not validation or mean_loss < best_loss:
-                best_loss, stale, rate_stale = mean_loss, 0, 0
-                best.copy_(current)
-                self.best_epoch = epoch
+                best_loss, stale, self.best_epoch = mean_loss, 0, epoch
+                best.copy_(descent.current)
             else:
-                stale, rate_stale = stale + 1, rate_stale + 1
-                if rate_stale > recipe.rate_patience:
-                    rate, rate_stale = rate * recipe.rate_factor, 0
-                if stale == recipe.patience:
+                stale += 1
+                if stale == self.recipe.patience:
                     break
+            descent.heed(stale)
         with torch.no_grad():
-            weights.copy_(best)
+            descent.weights.copy_(best)
         return self
+
+    def _here(self, rows: Rows) -> Rows:
+        return tuple(tensor.to(self.device) for tensor in rows)
 
     def validate(self, rows: Rows) -> tuple[float, ...]:
         """Return the mean loss of `rows` per network, without noise."""
         self.network.eval()
         with torch.no_grad():
-            return tuple(self.network.loss(tuple(tensor.to(self.device) for tensor in rows), ()).tolist())
+            return tuple(self.network.loss(self._here(rows), ()).tolist())
 
     def predict(self, *inputs: Tensor) -> Tensor:
         """Return the network's output for `inputs`, on the CPU."""
         self.network.eval()
         with torch.no_grad():
-            return self.network(*(tensor.to(self.device) for tensor in inputs)).cpu()
+            return self.network(*self._here(inputs)).cpu()
 
 
 def cut(rows: Rows, start: int, size: int) -> Rows:
