@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import graph, networks
+from benchmarks import graph, networks, overhead
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
@@ -20,7 +20,7 @@ BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
     "transformer": networks.transformer,
     "lstm_reference": networks.lstm_reference,
     "growth": graph.growth,
-    "overhead": graph.overhead,
+    "overhead": overhead.overhead,
 }
 
 

@@ -1,4 +1,4 @@
-"""Seconds of whole runs: the GARCH family, growth over months and tickers, the overhead around the computing."""
+"""Seconds of whole runs: the GARCH family, growth over months and tickers."""
 
 from __future__ import annotations
 
@@ -67,23 +67,6 @@ def growth() -> pd.DataFrame:
         seconds = _run(tickers, f"{first}-01", "2018-12", QUICK_MODELS)
         rows.append((tickers, months, seconds, tickers * months, 1000 * seconds / (tickers * months)))
     return pd.DataFrame(rows, columns=["tickers", "months", "seconds", "cells", "milliseconds_per_cell"])
-
-
-def overhead() -> pd.DataFrame:
-    """Time 100 months of one ticker through `volassets run`, computed and found up to date.
-
-    Returns
-    -------
-    DataFrame
-        Columns what, seconds. The second run computes nothing: it is start-up, planning and printing.
-    """
-    with tempfile.TemporaryDirectory() as home:
-        first = _command(home, "bundled", [TICKER], "2010-09", "2018-12", "naive")
-        second = _command(home, "bundled", [TICKER], "2010-09", "2018-12", "naive")
-    return pd.DataFrame(
-        [("100 months, naive, fresh home", first), ("the same again, nothing to do", second)],
-        columns=["what", "seconds"],
-    )
 
 
 def _run(tickers: int, first: str, last: str, models: str) -> float:

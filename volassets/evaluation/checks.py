@@ -74,10 +74,16 @@ def forecasts_broken(forecasts: pd.DataFrame) -> list[Finding]:
         columns = ["model", "horizon", "origin_date", "variance"]
         message = f"{len(bad)} variances are not positive and finite: compute the cell again with --force"
         findings.append(Finding("not_positive", "error", message, bad[columns]))
-    by_model = forecasts.groupby(["model", "horizon"])["variance"].agg(["size", "nunique", "first"]).reset_index()
-    frozen = by_model[(by_model["size"] >= FROZEN_ORIGINS) & (by_model["nunique"] == 1)]
-    if len(frozen):
-        rows = frozen.rename(columns={"size": "origins", "first": "variance"}).drop(columns="nunique")
+    months: dict[tuple[str, int], list[float]] = {}
+    for model, horizon, value in zip(forecasts["model"], forecasts["horizon"], variance.tolist(), strict=True):
+        months.setdefault((model, horizon), []).append(value)
+    frozen = [
+        (model, horizon, len(values), values[0])
+        for (model, horizon), values in months.items()
+        if len(values) >= FROZEN_ORIGINS and len(set(values)) == 1
+    ]
+    if frozen:
+        rows = pd.DataFrame(frozen, columns=["model", "horizon", "origins", "variance"])
         names = ", ".join(dict.fromkeys(rows["model"]))
         message = f"{names} forecasts one number all month, as a model that is not updated would: look at its fit"
         findings.append(Finding("frozen", "error", message, rows))

@@ -1,54 +1,100 @@
-"""Cheaper writing of Dagster's own history, where that is SQLite.
+"""Dagster's own history in SQLite, written more cheaply; `dagster.yaml` of a home names it.
 
-Dagster opens and closes the files for every event, a few for every cell of a range. Each commit and
-each last close then waits for the disk, which costs more than everything else about the event.
-A log in WAL mode stays consistent without that wait, also after kill -9; a power cut may lose
-the last events, and `volassets status` names what the tables have and the record has not.
+A range of months leaves a few events per cell. Dagster's storage opens the files anew for each of them,
+which costs more than everything else about an event: a connection, every statement compiled again, and
+a wait for the disk at the commit and at the last close. Here the files stay open. A log in WAL
+mode stays consistent without the wait, also after kill -9; a power cut may lose the last events, and
+`volassets status` names what the tables have and the record has not.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from functools import cache
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import dagster as dg
+from dagster import StringSource
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine
 
-_open: dict[str, Any] = {}
-
-
-def spare_the_disk(instance: dg.DagsterInstance, run_id: str = "") -> None:
-    """Let this process write the history of `instance`, and the run's, without waiting for the disk."""
-    # Imported here: they cost the command line's start, and another storage has no use for them.
-    from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.pool import NullPool
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
-        return
-    _relax_commits()
-    for shard in filter(None, (INDEX_SHARD_NAME, run_id)):
-        url = storage.conn_string_for_shard(shard)
-        if url not in _open:
-            # While one connection stays open, closing another one does not rewrite the file.
-            _open[url] = create_engine(url, poolclass=NullPool).connect()
-            _open[url].execute(text("SELECT 1 FROM sqlite_master")).fetchall()
-            _open[url].rollback()
+# The index and a few runs: the webserver reads the runs that its users look at, one file each.
+KEPT_FILES = 4
 
 
-def close_history() -> None:
-    """Close what `spare_the_disk` has opened."""
-    while _open:
-        _open.popitem()[1].close()
+class KeptSqliteEventLogStorage(SqliteEventLogStorage):
+    """Dagster's SQLite event log with its files kept open.
+
+    Parameters
+    ----------
+    base_dir : str
+        Directory of the files.
+    inst_data : ConfigurableClassData, optional
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def config_type(cls) -> Mapping[str, Any]:
+        """Return what `dagster.yaml` gives: Dagster's home, so that a home may be moved."""
+        return {"home": StringSource}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> KeptSqliteEventLogStorage:
+        """Return the storage in the directory that Dagster's own would use."""
+        return cls(os.path.join(config_value["home"], "history", "runs"), inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engine(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            self._engines[shard] = _relaxed(self.conn_string_for_shard(shard))
+            if len(self._engines) > KEPT_FILES:
+                self._engines.popitem(last=False)[1].dispose()
+        self._engines.move_to_end(shard)
+        return self._engines[shard]
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether the index has the table; every result of a check asks again."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def wipe(self) -> None:
+        """Close the files before they are removed."""
+        self.dispose()
+        super().wipe()
+
+    def dispose(self) -> None:
+        """Close every file."""
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+        super().dispose()
 
 
-@cache
-def _relax_commits() -> None:
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
+def _relaxed(url: str) -> Engine:
+    engine = create_engine(url, pool_size=1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
-    @event.listens_for(Engine, "connect")
+    @event.listens_for(engine, "connect")
     def relax(connection: Any, _record: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    return engine

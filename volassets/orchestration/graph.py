@@ -8,7 +8,6 @@ import dagster as dg
 import pandas as pd
 
 from volassets.errors import VolassetsError
-from volassets.orchestration.event_log import spare_the_disk
 from volassets.orchestration.fingerprints import digest
 from volassets.orchestration.inputs import Run
 from volassets.orchestration.killed import hold_run
@@ -48,7 +47,6 @@ def run_of(context: dg.AssetExecutionContext) -> Run:
     """Return the run behind an asset's context."""
     settings: Settings = context.resources.settings
     hold_run(settings.home, context.run.run_id)
-    spare_the_disk(context.instance, context.run.run_id)
     return Run(settings, force=context.run.tags.get(FORCE_TAG) == "true", log=context.log.info)
 
 

@@ -26,6 +26,10 @@ concurrency:
           applyLimitPerUniqueValue: true
         limit: 1
 
+# Dagster's own five seconds are a long wait after a click.
+run_queue:
+  dequeue_interval_seconds: 1
+
 # The daemon starts a failed run once more; an asset's own failures say that they need a person.
 run_retries:
   enabled: true
@@ -34,6 +38,14 @@ run_retries:
 
 run_monitoring:
   enabled: true
+
+# Dagster's SQLite with its files kept open: a few events per cell are written, thousands in a backfill.
+event_log_storage:
+  module: volassets.orchestration.event_log
+  class: KeptSqliteEventLogStorage
+  config:
+    home:
+      env: DAGSTER_HOME
 """
 
 
@@ -51,7 +63,9 @@ def prepare_instance(home: Path) -> Path:
         file = folder / "dagster.yaml"
         if not file.exists():
             file.write_text(INSTANCE_YAML, encoding="utf-8")
-        with _alone(folder), dg.DagsterInstance.from_config(str(folder)):
+        with _alone(folder), _dagster_home(folder):
+            if not (folder / "history" / "runs" / "index.db").exists():
+                dg.DagsterInstance.from_config(str(folder)).dispose()
             return folder
     except OSError as error:
         raise InputError(
@@ -72,3 +86,16 @@ def _alone(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "a+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _dagster_home(folder: Path) -> Iterator[None]:
+    """Let `dagster.yaml` find its own directory, for the block."""
+    before = os.environ.get("DAGSTER_HOME")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("DAGSTER_HOME")
+        if before is not None:
+            os.environ["DAGSTER_HOME"] = before

@@ -12,7 +12,6 @@ from volassets.errors import InputError, VolassetsError
 from volassets.market.sources import PriceSource
 from volassets.orchestration.build import build_assets, build_resources
 from volassets.orchestration.checks import build_checks
-from volassets.orchestration.event_log import spare_the_disk
 from volassets.orchestration.fetching import FetchedOnce, needs_fetch
 from volassets.orchestration.graph import FORCE_TAG, RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.inputs import Run, TickerInputs
@@ -112,10 +111,12 @@ class GraphRunner:
             As `prepare`, before anything is written.
         """
         months = self.prepare(request)
-        self._instance = open_instance(self._settings.home)
-        spare_the_disk(self._instance)
-        close_killed_runs(self._instance, self._settings.home)
-        self._recorded = recorded_months(self._instance, self._names, months)
+        with open_instance(self._settings.home) as self._instance:
+            close_killed_runs(self._instance, self._settings.home)
+            self._recorded = recorded_months(self._instance, self._names, months)
+            return self._refresh(months, request, listener)
+
+    def _refresh(self, months: dict[str, list[pd.Timestamp]], request: Request, listener: Listener) -> Result:
         run = Run(self._settings, force=request.force, log=self._say)
         result = Result()
         with listening(listener), listening(lambda step: self._note_failure(result, step)):

@@ -45,6 +45,8 @@ class Schema:
         StoreError
             If it is not a volassets database, or was written by a later release.
         """
+        if self._is_marked(connection):
+            return True
         there = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if not there:
             return False
@@ -61,6 +63,16 @@ class Schema:
                 "that wrote it. It was not touched."
             )
         return bool(fingerprint == self.fingerprint)
+
+    def _is_marked(self, connection: DuckDBPyConnection) -> bool:
+        """Return whether the database says that it has this schema, which is quick to ask."""
+        import duckdb
+
+        try:
+            marks = connection.execute("SELECT version, fingerprint FROM schema_version").fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException):
+            return False
+        return marks == [(SCHEMA_VERSION, self.fingerprint)]
 
     def _marks(self, connection: DuckDBPyConnection) -> list[tuple[int, str]]:
         names = connection.execute(

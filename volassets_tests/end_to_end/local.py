@@ -47,20 +47,20 @@ OVER = {"SUCCESS", "FAILURE", "CANCELED"}
 REPOSITORY = {"repositoryLocationName": "volassets", "repositoryName": "__repository__"}
 
 
-def environment(home: Path, models: Sequence[str], **extra: str) -> dict[str, str]:
+def environment(home: Path, models: Sequence[str], jobs: int = 1, **extra: str) -> dict[str, str]:
     """Return the environment of a process that works on `home`, with nothing of the caller's settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("VOLASSETS_", "DAGSTER_"))}
-    own = {"VOLASSETS_HOME": str(home), "VOLASSETS_MODELS": ",".join(models), "VOLASSETS_JOBS": "1"}
+    own = {"VOLASSETS_HOME": str(home), "VOLASSETS_MODELS": ",".join(models), "VOLASSETS_JOBS": str(jobs)}
     return {**kept, **own, "OMP_NUM_THREADS": "1", **extra}
 
 
 class Machine:
     """The servers of one home, and a client that asks them what the UI asks."""
 
-    def __init__(self, home: Path, models: Sequence[str]) -> None:
+    def __init__(self, home: Path, models: Sequence[str], jobs: int = 1) -> None:
         self.home, self._models = home, models
         home.mkdir(parents=True)
-        self.environment = environment(home, models, DAGSTER_HOME=str(prepare_instance(home)))
+        self.environment = environment(home, models, jobs, DAGSTER_HOME=str(prepare_instance(home)))
         self.port = free_port()
         root = ["-w", str(WORKSPACE)]
         web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(self.port), *root]
@@ -157,9 +157,9 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(home: Path, models: Sequence[str]) -> Iterator[Machine]:
+def machine(home: Path, models: Sequence[str], jobs: int = 1) -> Iterator[Machine]:
     """Start the servers of a new home; they are gone after the block."""
-    started = Machine(home, models)
+    started = Machine(home, models, jobs)
     try:
         started.start()
         yield started

@@ -1,0 +1,113 @@
+"""The event log that keeps its files open: what Dagster's own reads, whatever happens to the writer."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from volassets.orchestration.event_log import KEPT_FILES, KeptSqliteEventLogStorage
+from volassets.orchestration.instance import open_instance
+
+MONTHS = dg.StaticPartitionsDefinition([f"2018-{month:02}" for month in range(1, 13)])
+FIRST, LAST = "2018-01", "2018-12"
+RANGE = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": LAST}
+
+
+@dg.asset(partitions_def=MONTHS, backfill_policy=dg.BackfillPolicy.single_run())
+def cells(context: dg.AssetExecutionContext) -> None:
+    if context.run.tags.get("die"):
+        context.log.info("about to die")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(tmp_path / "home") as opened:
+        yield opened
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def materialize(instance: dg.DagsterInstance, **tags: str) -> str:
+    return dg.materialize([cells], instance=instance, tags={**RANGE, **tags}).run_id
+
+
+def own_storage(instance: dg.DagsterInstance) -> KeptSqliteEventLogStorage:
+    storage = instance.event_log_storage
+    assert isinstance(storage, KeptSqliteEventLogStorage)
+    return storage
+
+
+def dagsters_own(instance: dg.DagsterInstance) -> SqliteEventLogStorage:
+    return SqliteEventLogStorage(str(Path(instance.root_directory) / "history" / "runs"))
+
+
+def test_dagsters_own_storage_reads_what_it_wrote(instance: dg.DagsterInstance) -> None:
+    run = materialize(instance)
+    theirs, ours = dagsters_own(instance), own_storage(instance)
+    assert theirs.get_materialized_partitions(cells.key) == set(MONTHS.get_partition_keys())
+    assert [e.message for e in theirs.get_logs_for_run(run)] == [e.message for e in ours.get_logs_for_run(run)]
+
+
+def test_it_reads_what_dagsters_own_wrote_meanwhile(instance: dg.DagsterInstance) -> None:
+    run = materialize(instance)
+    event = own_storage(instance).get_logs_for_run(run)[0]
+    before = len(own_storage(instance).get_logs_for_run(run))
+    dagsters_own(instance).store_event(event)
+    assert len(own_storage(instance).get_logs_for_run(run)) == before + 1
+
+
+def test_it_keeps_few_files_open(instance: dg.DagsterInstance) -> None:
+    runs = [materialize(instance) for _ in range(KEPT_FILES + 2)]
+    storage = own_storage(instance)
+    assert all(storage.get_logs_for_run(run) for run in runs)
+    held = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_link(fd)}
+    databases = {name for name in held if name.startswith(str(storage._base_dir)) and name.endswith(".db")}
+    assert 0 < len(databases) <= KEPT_FILES
+    storage.dispose()
+    assert storage.get_logs_for_run(runs[0])
+
+
+def _is_link(fd: str) -> bool:
+    return os.path.islink(f"/proc/self/fd/{fd}")
+
+
+def test_a_killed_writer_leaves_what_it_had_written(instance: dg.DagsterInstance) -> None:
+    home = Path(instance.root_directory).parent
+    program = (
+        "from pathlib import Path; from volassets.orchestration.instance import open_instance;"
+        "from volassets_tests.orchestration.test_event_log import materialize;"
+        f"materialize(open_instance(Path({str(home)!r})), die='yes')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    (run,) = instance.get_runs()
+    messages = [entry.message for entry in own_storage(instance).get_logs_for_run(run.run_id)]
+    assert any("about to die" in message for message in messages)
+    assert materialize(instance)
+
+
+def test_a_moved_home_keeps_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(tmp_path / "before") as instance:
+        materialize(instance)
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(tmp_path / "after") as instance:
+        assert len(instance.get_materialized_partitions(cells.key)) == 12
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def test_wiping_closes_the_files_first(instance: dg.DagsterInstance) -> None:
+    run = materialize(instance)
+    instance.wipe()
+    assert not own_storage(instance).get_logs_for_run(run)
+    materialize(instance)
+    assert own_storage(instance).get_materialized_partitions(cells.key)
