@@ -51,11 +51,13 @@ def overhead() -> pd.DataFrame:
 
 def computing() -> tuple[float, float]:
     """Return the seconds of the months' stages and pictures, and of everything from bars to reports."""
-    from volassets.commands.report import write_reports
+    from joblib.externals.loky import get_reusable_executor
+
     from volassets.market.sources import make_source
     from volassets.orchestration import pictures, stages
     from volassets.orchestration.inputs import Run
     from volassets.orchestration.ticker_stages import build_feature_table, compare, compare_panel, ingest_prices
+    from volassets.reporting.files import write_report
     from volassets.settings import load_settings
     from volassets.timing import months_between, refit_month
 
@@ -79,8 +81,11 @@ def computing() -> tuple[float, float]:
         compare_panel(run)
         pictures.prices(run, TICKER)
         pictures.comparison(run, TICKER)
-        write_reports(settings, [TICKER])
-        return after - before, time.perf_counter() - start
+        for page in (TICKER, None):
+            write_report(run.warehouse, settings, page)
+        end = time.perf_counter()
+    get_reusable_executor().shutdown()
+    return after - before, end - start
 
 
 def _run(home: str) -> float:

@@ -74,7 +74,7 @@ def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
 
 
 def _conclude(settings: Settings, request: Any, result: Any) -> int:
-    from volassets.commands.report import write_reports
+    from volassets.reporting.files import report_path, write_report
     from volassets.warehouse.store import open_warehouse
 
     if not result.refreshed:
@@ -84,7 +84,10 @@ def _conclude(settings: Settings, request: Any, result: Any) -> int:
     for text in store.query(VERDICTS, {"tickers": request.tickers})["text"]:
         click.echo(text)
     if result.refreshed:
-        for path in write_reports(settings, request.tickers):
+        for ticker in (*request.tickers, None):
+            # A comparison has written its own.
+            reported = ticker in result.compared
+            path = report_path(settings, ticker) if reported else write_report(store, settings, ticker)
             click.echo(f"report    {path}")
     click.echo(f"database  {settings.database}")
     for line in _failure_lines(result.failures):

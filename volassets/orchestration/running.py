@@ -50,9 +50,13 @@ class Request:
 
 @dataclass
 class Result:
-    """What a run did: lines that say what was refreshed and why, and the cells that failed."""
+    """What a run did: lines that say what was refreshed and why, and the cells that failed.
+
+    `compared` holds the tickers whose comparison, with its report, was made anew; None for the panel.
+    """
 
     refreshed: list[str] = field(default_factory=list)
+    compared: list[str | None] = field(default_factory=list)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -202,12 +206,14 @@ class GraphRunner:
         reason = comparison_is_stale(run, ticker)
         if reason:
             self._announce(result, f"{ticker} comparison: {reason}")
-            self._materialize(["comparison_reports"], ticker, ticker, run.force, result)
+            if self._materialize(["comparison_reports"], ticker, ticker, run.force, result):
+                result.compared.append(ticker)
 
     def _panel(self, run: Run, result: Result) -> None:
         if panel_is_stale(run):
             self._announce(result, "panel over all tickers: a comparison changed")
-            self._materialize(["panel_report"], None, None, run.force, result)
+            if self._materialize(["panel_report"], None, None, run.force, result):
+                result.compared.append(None)
 
     def _materialize(
         self, selection: Sequence[str], first: str | None, last: str | None, force: bool, result: Result

@@ -130,6 +130,7 @@ def test_the_whole_graph_of_a_ticker_goes_in_its_order(launched: Launched) -> No
     assert len(runs) == 3
     board = launched.machine.warehouse().query("SELECT DISTINCT ticker, model FROM leaderboard ORDER BY ALL")
     assert board.to_dict("list") == {"ticker": ["^IXIC", "^IXIC"], "model": ["garch", "naive"]}
+    assert "<h1" in (launched.machine.home / "reports" / "^IXIC.html").read_text("utf-8")
 
 
 def test_a_backfill_of_a_job_is_refused_with_the_remedy(launched: Launched) -> None:

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from volassets.cli import cli
-from volassets.commands.report import write_reports
 from volassets.reporting.data import TickerData
+from volassets.reporting.files import write_report
 from volassets.reporting.panel_page import panel_page
 from volassets.reporting.sections import money, scores
 from volassets.reporting.ticker_page import ticker_page
@@ -246,4 +246,4 @@ def test_an_empty_home_is_wrong_input(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_run_wrote_the_reports(home: Path, settings: Settings) -> None:
     assert (home / "reports" / f"{TICKER}.html").exists()
-    assert write_reports(settings, [])[0].name == "panel.html"
+    assert write_report(open_warehouse(settings), settings, None).name == "panel.html"

@@ -20,6 +20,7 @@ from volassets.orchestration.graph import (
     tickers_of,
 )
 from volassets.orchestration.ticker_stages import backtest_rules, compare, compare_panel
+from volassets.reporting.files import write_report
 from volassets.settings import Settings
 
 SHOWN = ["model", "horizon", "n", "qlike", "qlike_vs_gjr", "dm_p", "mcs_p", "rmse", "mae", "r2", "coverage_90"]
@@ -42,7 +43,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         metadata=metadata.definition("leaderboard", settings),
     )
     def comparison_reports(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        """Leaderboard, tests, backtests and value at risk of a ticker over all its stored forecasts.
+        """Leaderboard, tests, backtests and value at risk of a ticker over all its forecasts, and its HTML report.
 
         Grain: one row per ticker, model and horizon in `leaderboard`; the other comparison tables
         beside it. Every score is of forecasts whose sessions have passed.
@@ -51,6 +52,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         for ticker in tickers_of(context):
             try:
                 tables = compare(run, ticker)
+                report = write_report(run.warehouse, run.settings, ticker)
             except VolassetsError as error:
                 context.log.error(str(error))
                 failures[ticker] = error
@@ -59,6 +61,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             described[ticker] = {
                 "leaderboard": metadata.markdown_table(board[SHOWN]),
                 "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in tables["verdicts"]["text"])),
+                "report": dg.MetadataValue.path(str(report)),
                 "best_qlike": float(board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()),
                 **pictures.comparison(run, ticker),
             }
@@ -79,12 +82,15 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
 
         Grain: one row per model and horizon.
         """
+        run = run_of(context)
         try:
-            tables = compare_panel(run_of(context))
+            tables = compare_panel(run)
+            report = write_report(run.warehouse, run.settings, None)
         except VolassetsError as error:
             raise fail_with(error) from error
         return dg.MaterializeResult(
             metadata={
+                "report": dg.MetadataValue.path(str(report)),
                 "panel": metadata.markdown_table(tables["panel_leaderboard"].drop(columns="data_hash")),
                 "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in tables["panel_verdicts"]["text"])),
             }
