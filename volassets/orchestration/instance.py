@@ -14,6 +14,9 @@ INSTANCE_YAML = """\
 # Dagster's instance: `volassets run`, `make ui` and the daemon share it.
 telemetry:
   enabled: false
+# No dialogue about newsletters before the first look.
+nux:
+  enabled: false
 
 # A run fits its months in parallel by itself; more runs at once only share the same cores.
 concurrency:
