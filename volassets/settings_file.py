@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import tomlkit
 
 from volassets.errors import InputError
+from volassets.exclusive import alone
 from volassets.models.registry import MODELS
 from volassets.settings import FILE_NAME, HOME_VARIABLE, Settings, check_ticker_name, load_settings
 
@@ -85,9 +87,11 @@ def add(tickers: Sequence[str]) -> list[str]:
     for ticker in tickers:
         check_ticker_name(ticker)
     settings = load_settings()
-    fresh = [ticker for ticker in dict.fromkeys(tickers) if ticker not in settings.tickers]
-    if fresh:
-        _write_tickers(settings, [*settings.tickers, *fresh])
+    if all(ticker in settings.tickers for ticker in tickers):
+        return []
+    with _changing(settings) as listed:
+        fresh = [ticker for ticker in dict.fromkeys(tickers) if ticker not in listed]
+        listed += fresh
     return fresh
 
 
@@ -102,15 +106,25 @@ def remove(ticker: str) -> None:
     settings = load_settings()
     if ticker not in settings.tickers:
         raise InputError(f"{ticker!r} is not in the list: it holds {', '.join(settings.tickers) or 'nothing'}.")
-    _write_tickers(settings, [name for name in settings.tickers if name != ticker])
+    with _changing(settings) as listed:
+        listed[:] = [name for name in listed if name != ticker]
 
 
-def _write_tickers(settings: Settings, tickers: list[str]) -> None:
+@contextmanager
+def _changing(settings: Settings) -> Iterator[list[str]]:
+    """Give the list of tickers, which nobody else changes meanwhile, and write it after the block."""
     if os.environ.get("VOLASSETS_TICKERS"):
         raise InputError(
             "VOLASSETS_TICKERS is set and wins over the file: unset it to keep the list in volassets.toml."
         )
-    file = ensure_home(settings) / FILE_NAME
+    home = ensure_home(settings)
+    with alone(home / "locks" / "settings.lock"):
+        listed = list(load_settings().tickers)
+        yield listed
+        _write_tickers(home / FILE_NAME, listed)
+
+
+def _write_tickers(file: Path, tickers: list[str]) -> None:
     document = tomlkit.parse(file.read_text(encoding="utf-8"))
     # A file without the key may end in a section, where a new key would belong to that section.
     if "tickers" not in document:

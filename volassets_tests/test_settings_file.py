@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -158,4 +159,12 @@ def test_a_home_without_permission_is_refused_though_its_file_is_there(tmp_path)
 def test_no_temporary_file_stays(home):
     add(["A"])
     remove("A")
-    assert [path.name for path in home.iterdir()] == ["volassets.toml"]
+    assert [path.name for path in home.rglob("*") if path.is_file()] == ["volassets.toml", "settings.lock"]
+
+
+def test_processes_that_add_at_once_lose_none(home):
+    names = [f"T{number}" for number in range(6)]
+    program = "import sys; from volassets.settings_file import add; add([sys.argv[1]])"
+    started = [subprocess.Popen([sys.executable, "-c", program, name]) for name in names]
+    assert [process.wait(120) for process in started] == [0] * len(names)
+    assert set(names) <= set(load_settings().tickers)

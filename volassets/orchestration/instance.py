@@ -1,6 +1,5 @@
 """Dagster's own home, below the project's home: run history, schedules, logs."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from volassets.errors import InputError
+from volassets.exclusive import alone
 
 INSTANCE_YAML = """\
 # Dagster's instance: `volassets run`, `make ui` and the daemon share it.
@@ -66,7 +66,8 @@ def prepare_instance(home: Path) -> Path:
         file = folder / "dagster.yaml"
         if not file.exists():
             file.write_text(INSTANCE_YAML, encoding="utf-8")
-        with _alone(folder), _dagster_home(folder):
+        # Two at once leave a schema that Dagster cannot read.
+        with alone(folder / ".lock"), _dagster_home(folder):
             if not (folder / "history" / "runs" / "index.db").exists():
                 dg.DagsterInstance.from_config(str(folder)).dispose()
             return folder
@@ -81,14 +82,6 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     if not os.environ.get("DAGSTER_HOME"):
         os.environ["DAGSTER_HOME"] = str(prepare_instance(home))
     return dg.DagsterInstance.get()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time create the databases: two at once leave a schema that Dagster cannot read."""
-    with open(folder / ".lock", "a+") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
