@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.end_to_end,
     pytest.mark.slow,
     pytest.mark.stress,
-    pytest.mark.skipif(os.environ.get("STRESS") != "full", reason="takes ten minutes: make stress"),
+    pytest.mark.skipif(os.environ.get("STRESS") != "full", reason="takes some minutes: make stress"),
 ]
 
 GONE_SECONDS = 5.0
