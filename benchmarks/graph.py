@@ -80,12 +80,13 @@ def _run(tickers: int, first: str, last: str, models: str) -> float:
             bars.to_csv(prices / f"{name}.csv")
         os.environ["VOLASSETS_CSV_DIR"] = str(prices)
         try:
-            return _command(str(Path(folder, "home")), "csv", names, first, last, models)
+            return timed_run(str(Path(folder, "home")), "csv", names, first, last, models)
         finally:
             del os.environ["VOLASSETS_CSV_DIR"]
 
 
-def _command(home: str, source: str, tickers: list[str], first: str, last: str, models: str) -> float:
+def timed_run(home: str, source: str, tickers: list[str], first: str, last: str, models: str) -> float:
+    """Return the seconds of `volassets run`, process and all."""
     chosen = [part for ticker in tickers for part in ("--ticker", ticker)]
     command = [sys.executable, "-m", "volassets", "run", "--source", source, *chosen]
     command += ["--from", first, "--to", last, "--models", models]

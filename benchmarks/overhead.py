@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from multiprocessing import get_context
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from benchmarks.graph import timed_run
 
 TICKER = "^GSPC"
 FIRST, LAST, MONTHS = "2010-09", "2018-12", 100
@@ -36,7 +36,7 @@ def overhead() -> pd.DataFrame:
     with get_context("spawn").Pool(1) as pool:
         months, whole = pool.apply(computing)
     with tempfile.TemporaryDirectory() as home:
-        first, second = (_run(home) for _ in range(2))
+        first, second = (timed_run(home, "bundled", [TICKER], FIRST, LAST, ",".join(MODELS)) for _ in range(2))
     launched, run = _backfill()
     rows = [
         ("the computing alone: the months", months, 0.0),
@@ -86,14 +86,6 @@ def computing() -> tuple[float, float]:
         end = time.perf_counter()
     get_reusable_executor().shutdown()
     return after - before, end - start
-
-
-def _run(home: str) -> float:
-    command = [sys.executable, "-m", "volassets", "run", "--source", "bundled", "--ticker", TICKER]
-    command += ["--from", FIRST, "--to", LAST, "--models", ",".join(MODELS)]
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "VOLASSETS_HOME": home})
-    return time.perf_counter() - start
 
 
 def _backfill() -> tuple[float, float]:

@@ -74,14 +74,15 @@ def forecasts_broken(forecasts: pd.DataFrame) -> list[Finding]:
         columns = ["model", "horizon", "origin_date", "variance"]
         message = f"{len(bad)} variances are not positive and finite: compute the cell again with --force"
         findings.append(Finding("not_positive", "error", message, bad[columns]))
+    # A groupby costs more than the rest of the check, and every month of a range is checked.
     months: dict[tuple[str, int], list[float]] = {}
     for model, horizon, value in zip(forecasts["model"], forecasts["horizon"], variance.tolist(), strict=True):
         months.setdefault((model, horizon), []).append(value)
-    frozen = [
-        (model, horizon, len(values), values[0])
-        for (model, horizon), values in months.items()
-        if len(values) >= FROZEN_ORIGINS and len(set(values)) == 1
-    ]
+    frozen = []
+    for (model, horizon), values in months.items():
+        distinct = {value for value in values if value == value}
+        if len(values) >= FROZEN_ORIGINS and len(distinct) == 1:
+            frozen.append((model, horizon, len(values), distinct.pop()))
     if frozen:
         rows = pd.DataFrame(frozen, columns=["model", "horizon", "origins", "variance"])
         names = ", ".join(dict.fromkeys(rows["model"]))

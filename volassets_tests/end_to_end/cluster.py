@@ -6,11 +6,9 @@ The workers share the store, PostgreSQL and the broker; each has a home and a te
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,7 @@ from volassets_tests.end_to_end.servers import (
     ObjectStore,
     Postgres,
     Program,
+    ask,
     free_port,
     object_store,
     postgres,
@@ -113,13 +112,7 @@ class Cluster:
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """Ask the webserver."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        url = f"http://{HOST}:{self.web_port}/graphql"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
-            answer = json.load(response)
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        return ask(self.web_port, query, **variables)
 
     def backfill(self, partitions: dict[str, tuple[str, str]]) -> str:
         """Start one backfill of assets, each over a range of keys, and return its id."""

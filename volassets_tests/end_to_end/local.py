@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 from volassets.orchestration.instance import prepare_instance
 from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Warehouse, open_warehouse
-from volassets_tests.end_to_end.servers import HOST, Program, free_port, wait_until
+from volassets_tests.end_to_end.servers import HOST, Program, ask, free_port, wait_until
 
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }
@@ -96,13 +94,7 @@ class Machine:
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """Ask the webserver."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        url = f"http://{HOST}:{self.port}/graphql"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
-            answer = json.load(response)
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        return ask(self.port, query, **variables)
 
     def launch(self, assets: Sequence[str], tags: Mapping[str, str]) -> str:
         """Launch one run of assets, as the Materialize button does; return its id."""
