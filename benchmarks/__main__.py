@@ -6,12 +6,12 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks import graph, networks, overhead
+from volassets.clock import utc_now
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
@@ -30,7 +30,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    parts = [f"# Benchmarks, {date.today():%Y-%m-%d}", "", machine(), ""]
+    parts = [f"# Benchmarks, {utc_now():%Y-%m-%d}", "", machine(), ""]
     for name in names or BENCHMARKS:
         function = BENCHMARKS[name]
         summary = (function.__doc__ or "").splitlines()[0]
@@ -39,7 +39,7 @@ def main(names: list[str]) -> int:
         print(part, flush=True)
         parts.append(part)
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{date.today():%Y-%m-%d}.md"
+    file = RESULTS / f"{utc_now():%Y-%m-%d}.md"
     if names:
         print(f"not kept: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file} is of whole runs")
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.graph import timed_run
+from volassets.clock import utc_now
 
 TICKER = "^GSPC"
 FIRST, LAST, MONTHS = "2010-09", "2018-12", 100
@@ -100,7 +101,7 @@ def _backfill() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder, machine(Path(folder, "home"), MODELS, jobs=os.cpu_count()) as ours:
         prices = ours.launch(("raw_prices", "realized_vol_features"), tags)
         assert ours.wait_run(prices, 300) == "SUCCESS", ours.failures(prices)
-        start = time.time()
+        start = utc_now().timestamp()
         asked = ours.backfill(assetSelection=[{"path": [asset]} for asset in assets], partitionNames=keys)
         wait_until(lambda: ours.backfill_status(asked).startswith("COMPLETED"), 600, "the backfill", pause=0.5)
         (run,) = _timed_runs(ours, asked)

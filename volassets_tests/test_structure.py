@@ -17,13 +17,29 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from volassets.clock import utc_now
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "volassets"
 FLOW = ("market", "features", "models", "evaluation", "reporting")
-SHARED = ("errors", "files", "partitions", "settings", "settings_file", "settings_values", "timing")
+SHARED = ("clock", "errors", "files", "partitions", "settings", "settings_file", "settings_values", "timing")
 FILES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
 MAX_LINES = 400
+CLOCK = PACKAGE / "clock.py"
+TIMED = (*FILES, *TEST_FILES, *(ROOT / "benchmarks").rglob("*.py"))
+# What reads the clock, by the last name of what has it.
+READERS = {
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "Timestamp": {"now", "utcnow", "today"},
+    "Period": {"now"},
+    "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "asctime", "strftime", "clock_gettime"},
+}
+PARSERS = {"Timestamp", "to_datetime", "datetime64", "Period", "DatetimeIndex"}
+# Below the commands and Dagster's code only a source of prices, which asks for what has happened until now.
+PURE = ("market", "features", "models", "evaluation", "reporting", "warehouse")
+EDGE = ("volassets/market/yahoo.py",)
 
 
 def name_of(file: Path) -> str:
@@ -88,6 +104,63 @@ def test_only_the_orchestration_imports_dagster():
 def test_no_file_is_longer_than_a_reader_can_hold():
     long = {name_of(file): len(file.read_text("utf-8").splitlines()) for file in (*FILES, *TEST_FILES)}
     assert not {name: lines for name, lines in long.items() if lines > MAX_LINES}
+
+
+def names_of_imports(tree: ast.Module) -> dict[str, str]:
+    """Return what every imported name stands for, dotted."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def readings(source: str) -> Iterator[int]:
+    """Yield the line of every expression that reads the clock, called or passed on."""
+    tree = ast.parse(source)
+    names = names_of_imports(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            first, *rest = ast.unparse(node).split(".")
+            *_, owner, name = ["", *names.get(first, first).split("."), *rest]
+            if name in READERS.get(owner, ()):
+                yield node.lineno
+        elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).split(".")[-1] in PARSERS:
+            word = node.args[0]
+            yield from [node.lineno] * (isinstance(word, ast.Constant) and word.value in ("now", "today"))
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in READERS for name in READERS[owner]])
+def test_readings_are_found(owner: str, name: str) -> None:
+    assert list(readings(f"import {owner}\n{owner}.{name}()")) == [2]
+    assert list(readings(f"import lib as short\nfield(default_factory=short.{owner}.{name})")) == [2]
+    assert list(readings(f"from {owner} import {name} as it\nit()")) == [2]
+    assert list(readings(f"from lib import {owner} as it\nit.{name}('UTC')")) == [2]
+
+
+def test_a_word_for_the_time_is_a_reading_and_a_stopwatch_is_none() -> None:
+    assert list(readings("import pandas as pd\npd.Timestamp('now')\npd.to_datetime('today')")) == [2, 3]
+    assert not list(readings("import time\ntime.monotonic() + time.perf_counter()\ntime.sleep(1)"))
+    assert not list(readings("pd.Timestamp('2024-02-29'), context.today, self.now()"))
+
+
+def test_the_clock_is_read_in_one_place() -> None:
+    found = {name_of(file): list(readings(file.read_text("utf-8"))) for file in TIMED if file != CLOCK}
+    assert not {name: lines for name, lines in found.items() if lines}
+    assert len(list(readings(CLOCK.read_text("utf-8")))) == 1
+
+
+def test_only_the_edge_asks_for_the_time() -> None:
+    pure = {f"volassets/{layer}" for layer in PURE} | {"volassets_tests"}
+    asking = {name_of(file) for file in TIMED if "volassets.clock.utc_now" in names_of_imports(tree_of(file)).values()}
+    inside = {name for name in asking if any(name.startswith(f"{folder}/") for folder in pure)}
+    assert inside == {*EDGE, "volassets_tests/test_structure.py"}
+
+
+def test_the_time_is_aware_and_in_utc() -> None:
+    assert utc_now().utcoffset().total_seconds() == 0
 
 
 def functions(file: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:

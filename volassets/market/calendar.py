@@ -20,6 +20,8 @@ import pandas as pd
 from volassets.errors import InputError
 
 FIRST_DAY = pd.Timestamp("1990-01-01")
+# Fixed, because a calendar that ended some years from now would depend on the day it was built.
+LAST_DAY = pd.Timestamp("2049-12-31")
 SEVEN_DAYS = "24/7"
 DEFAULT = "XNYS"
 
@@ -55,7 +57,7 @@ class SessionCalendar:
     name : str
         Name in `exchange_calendars`.
     days : DatetimeIndex
-        Every session from 1990 to at least a year from now.
+        Every session from `FIRST_DAY` to `LAST_DAY`.
     recorded : tuple of Timestamp or None
         First and last day for which the exchange's holidays are known; None where they are not.
         Outside, every day of the exchange's working week counts as a session.
@@ -152,39 +154,34 @@ def guess_calendar(ticker: str) -> str:
     return _SUFFIXES.get(suffix, DEFAULT) if dot and stem else DEFAULT
 
 
-def named_calendar(name: str) -> SessionCalendar:
-    """Return the calendar called `name` in `exchange_calendars`, built once per process and year."""
-    return _build(name, date.today().year)
-
-
 @lru_cache(maxsize=64)
-def _build(name: str, year: int) -> SessionCalendar:
-    last = pd.Timestamp(year + 2, 1, 31)
-    exchange = _exchange(name, last)
+def named_calendar(name: str) -> SessionCalendar:
+    """Return the calendar called `name` in `exchange_calendars`, built once per process."""
+    exchange = _exchange(name)
     week = exchange.weekmask if exchange is not None else "1111100"
-    every_day = pd.date_range(FIRST_DAY, last, unit="ns")
+    every_day = pd.date_range(FIRST_DAY, LAST_DAY, unit="ns")
     working = every_day[np.is_busday(every_day.to_numpy().astype("datetime64[D]"), weekmask=week)]
     if exchange is None:
         return SessionCalendar(name, working, None, week)
     known = pd.DatetimeIndex(exchange.sessions).as_unit("ns")
-    recorded = (max(exchange.bound_min() or FIRST_DAY, FIRST_DAY), min(exchange.bound_max() or last, last))
+    recorded = (max(exchange.bound_min() or FIRST_DAY, FIRST_DAY), min(exchange.bound_max() or LAST_DAY, LAST_DAY))
     outside = working[(working < recorded[0]) | (working > recorded[1])]
     days = known.append(outside).sort_values()
     return SessionCalendar(name, pd.DatetimeIndex(days, name="date"), recorded, week)
 
 
-def _exchange(name: str, last: pd.Timestamp) -> Any:
-    """Return the exchange's calendar over as much of 1990..`last` as it records, or None."""
+def _exchange(name: str) -> Any:
+    """Return the exchange's calendar over as much of 1990..2049 as it records, or None."""
     from exchange_calendars import get_calendar
 
     try:
-        return get_calendar(name, start=FIRST_DAY, end=last)
+        return get_calendar(name, start=FIRST_DAY, end=LAST_DAY)
     except (ValueError, NotImplementedError):
         pass
     try:
         bounded = get_calendar(name)
-        first, end = bounded.bound_min() or FIRST_DAY, bounded.bound_max() or last
-        return get_calendar(name, start=max(first, FIRST_DAY), end=min(end, last))
+        first, end = bounded.bound_min() or FIRST_DAY, bounded.bound_max() or LAST_DAY
+        return get_calendar(name, start=max(first, FIRST_DAY), end=min(end, LAST_DAY))
     except (ValueError, NotImplementedError):
         # Some exchanges' holiday rules (Orthodox Easter, Tel Aviv's change of week) fail under newer pandas.
         return None

@@ -29,7 +29,7 @@ def check_bars(
     ticker: str,
     bars: pd.DataFrame,
     calendar: SessionCalendar,
-    today: pd.Timestamp | date | None = None,
+    today: pd.Timestamp | date,
     proxy: str = "gk_overnight",
 ) -> list[Finding]:
     """Return everything wrong with `bars`, errors first.
@@ -42,12 +42,12 @@ def check_bars(
         As of `volassets.market.bars`, possibly broken.
     calendar : SessionCalendar
         Sessions to compare the dates with.
-    today : Timestamp or date, optional
-        Day to judge age and future dates by; the machine's if not given.
+    today : Timestamp or date
+        Day to judge age and future dates by.
     proxy : str
         With ``squared_return`` the checks of opens and ranges are left out.
     """
-    day = pd.Timestamp(today if today is not None else date.today()).normalize()
+    day = pd.Timestamp(today).normalize()
     broken_shape = _shape(ticker, bars)
     if broken_shape:
         return [broken_shape]

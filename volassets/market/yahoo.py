@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 
+from volassets.clock import utc_now
 from volassets.errors import InputError, VolassetsError
 from volassets.market.bars import as_bars
 from volassets.market.calendar import calendar_for
@@ -51,6 +52,8 @@ class YahooSource:
         Seconds between attempts: doubled each time with random jitter, up to the longest.
     timeout : float
         Seconds that one request may take.
+    now : callable
+        Gives the time, aware; it decides which session is finished.
     """
 
     name = "yfinance"
@@ -64,6 +67,7 @@ class YahooSource:
         first_wait: float = 2.0,
         longest_wait: float = 60.0,
         timeout: float = 20.0,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.first_date = first_date
         self.calendars = calendars or {}
@@ -71,6 +75,7 @@ class YahooSource:
         self.first_wait = first_wait
         self.longest_wait = longest_wait
         self.timeout = timeout
+        self.now = now
 
     def known(self, ticker: str) -> None:
         """Return None: only a fetch tells."""
@@ -92,7 +97,7 @@ class YahooSource:
         start = start or self.first_date
         check_window(start, end)
         answer, meta = self._persistently(ticker, start, end)
-        bars = _finished(_as_daily(ticker, answer), meta)
+        bars = _finished(_as_daily(ticker, answer), meta, self.now())
         bars = self._complete(ticker, bars)
         if bars.empty:
             raise self._no_prices(ticker, start, end, "")
@@ -182,7 +187,7 @@ class YahooSource:
         """Return the error for a known symbol without a price in the window."""
         span = f"from {start} to {end or 'today'}"
         calendar = calendar_for(ticker, self.calendars)
-        sessions = calendar.sessions(start, end or date.today() - timedelta(days=1))
+        sessions = calendar.sessions(start, end or self.now().date() - timedelta(days=1))
         if len(sessions) == 0:
             return InputError(
                 f"{calendar.name} has no session for {ticker} {span}: holidays only. Ask for a longer window."
@@ -241,15 +246,15 @@ def _as_daily(ticker: str, answer: pd.DataFrame) -> pd.DataFrame:
     return answer.set_axis(answer.index.tz_localize(None).normalize().rename("date"))
 
 
-def _finished(bars: pd.DataFrame, meta: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the bars without that of a session still running: it would change until the close."""
+def _finished(bars: pd.DataFrame, meta: Mapping[str, Any], now: datetime) -> pd.DataFrame:
+    """Return the bars without that of a session that runs at `now`: it would change until the close."""
     if bars.empty:
         return bars
-    now = pd.Timestamp.now(tz=meta.get("exchangeTimezoneName") or "UTC")
-    today = now.tz_localize(None).normalize()
+    local = pd.Timestamp(now).tz_convert(meta.get("exchangeTimezoneName") or "UTC")
+    today = local.tz_localize(None).normalize()
     period = (meta.get("currentTradingPeriod") or {}).get("regular") or {}
     close = period.get("end")
-    over = isinstance(close, pd.Timestamp) and close.date() == now.date() and now >= close + SETTLING
+    over = isinstance(close, pd.Timestamp) and close.date() == local.date() and local >= close + SETTLING
     return bars if over else bars[bars.index < today]
 
 

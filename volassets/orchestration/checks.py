@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from volassets.clock import utc_now
 from volassets.evaluation import checks
 from volassets.features.catalogue import catalogue
 from volassets.market.findings import Finding
@@ -143,7 +144,7 @@ def _bars(run: Run, ticker: str, severity: str) -> list[Finding]:
     stored = run.bars(ticker)
     if stored.empty:
         return [Finding("no_bars", "error", f"no bars of {ticker} are stored")] if severity == "error" else []
-    found = check_bars(ticker, stored, run.calendar(ticker), proxy=run.settings.proxy)
+    found = check_bars(ticker, stored, run.calendar(ticker), utc_now().date(), proxy=run.settings.proxy)
     return [finding for finding in found if finding.severity == severity]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import date
 
 import pandas as pd
 
+from volassets.clock import utc_now
 from volassets.market.calendar import SessionCalendar
 from volassets.market.revisions import update_bars
 from volassets.market.sources import PriceSource
@@ -58,10 +59,10 @@ def needs_fetch(
     if stored.empty:
         return "no bars stored yet"
     if source.name in LOCAL_SOURCES:
-        update = update_bars(ticker, stored, source.fetch(ticker), datetime.now(timezone.utc))
+        update = update_bars(ticker, stored, source.fetch(ticker), utc_now())
         same = update.changed.empty and update.bars.index.equals(stored.index)
         return "" if same else f"the {source.name} bars differ from the stored ones"
-    yesterday = pd.Timestamp(today or datetime.now(timezone.utc).date()) - pd.Timedelta(days=1)
+    yesterday = pd.Timestamp(today or utc_now().date()) - pd.Timedelta(days=1)
     closed = calendar.sessions(stored.index[-1], yesterday)
     if len(closed) and closed[-1] > stored.index[-1]:
         return f"the stored bars end on {stored.index[-1]:%Y-%m-%d}, {closed[-1]:%Y-%m-%d} has closed since"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date
 
 import dagster as dg
 import pandas as pd
 
+from volassets.clock import utc_now
 from volassets.orchestration.inputs import Run, TickerInputs
 from volassets.orchestration.killed import killed_runs
 from volassets.orchestration.plan import MISSING, StaleCell, stale_cells
@@ -93,7 +94,7 @@ def read_status(
         The bars come from files, which do not grow by themselves: they are not behind.
     """
     run = Run(settings)
-    yesterday = pd.Timestamp(today or datetime.now(timezone.utc).date()) - pd.Timedelta(days=1)
+    yesterday = pd.Timestamp(today or utc_now().date()) - pd.Timedelta(days=1)
     assets = grid_assets(settings)
     recorded = None if instance is None else recorded_months(instance, assets, settings.tickers)
     status = Status(killed=[] if instance is None else killed_runs(instance, settings.home))

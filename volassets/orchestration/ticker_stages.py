@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from volassets.clock import utc_now
 from volassets.errors import InputError, VolassetsError
 from volassets.evaluation.backtest import Rules
 from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
@@ -72,7 +73,7 @@ def ingest_prices(run: Run, ticker: str, source: PriceSource) -> Ingested:
     except VolassetsError as error:
         _keep_refusal(run, ticker, error)
         raise
-    now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+    now = utc_now().replace(tzinfo=None, microsecond=0)
     stored = run.bars(ticker)
     update = update_bars(ticker, stored, fetched, now)
     rows = _finding_rows(ticker, findings)
@@ -92,7 +93,7 @@ def checked_bars(run: Run, ticker: str, bars: pd.DataFrame) -> list[Finding]:
     BarsRefused
         If they break a blocking rule.
     """
-    findings = check_bars(ticker, bars, run.calendar(ticker), proxy=run.settings.proxy)
+    findings = check_bars(ticker, bars, run.calendar(ticker), utc_now().date(), proxy=run.settings.proxy)
     try:
         require_valid(ticker, findings)
     except InputError as error:

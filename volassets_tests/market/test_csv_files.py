@@ -95,7 +95,7 @@ def test_currencies_have_no_volume(tmp_path: Path) -> None:
     for frame in (good_frame().drop(columns="volume"), good_frame().assign(volume="")):
         bars = fetch(tmp_path, as_csv(frame), "EURUSD=X")
         assert (bars["volume"] == 0).all()
-        checks = {f.check for f in check_bars("EURUSD=X", bars, calendar_for("EURUSD=X"))}
+        checks = {f.check for f in check_bars("EURUSD=X", bars, calendar_for("EURUSD=X"), bars.index[-1])}
         assert "no_volume" in checks
         assert "off_calendar" not in checks
 
@@ -120,9 +120,9 @@ def test_close_only_needs_the_proxy_of_closes(tmp_path: Path) -> None:
     bars = fetch(tmp_path, content, close_only=True)
     assert all((bars[name] == bars["close"]).all() for name in ("open", "high", "low", "adj_close"))
     calendar = calendar_for("X")
-    require_valid("X", check_bars("X", bars, calendar, proxy="squared_return"))
+    require_valid("X", check_bars("X", bars, calendar, bars.index[-1], proxy="squared_return"))
     with pytest.raises(InputError, match="range proxy measures nothing"):
-        require_valid("X", check_bars("X", bars, calendar))
+        require_valid("X", check_bars("X", bars, calendar, bars.index[-1]))
 
 
 def test_window_and_known(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def _with_ratio_one(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def look(bars: pd.DataFrame, **options: object) -> dict[str, Finding]:
-    options = {"today": bars.index.max() if len(bars) else None} | options
+    options = {"today": bars.index.max()} | options
     return {finding.check: finding for finding in check_bars("X", bars, NEW_YORK, **options)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.conftest import UNKNOWN, ZONE, Reply, Yahoo, chart, stamp
 
 START, END = date(2020, 1, 2), date(2020, 3, 31)
+NOW = datetime(2026, 1, 6, 15, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def bars() -> pd.DataFrame:
 @pytest.fixture
 def source() -> YahooSource:
     """The source with waits of milliseconds."""
-    return YahooSource(attempts=3, first_wait=0.001, longest_wait=0.01, timeout=2)
+    return YahooSource(attempts=3, first_wait=0.001, longest_wait=0.01, timeout=2, now=lambda: NOW)
 
 
 def test_normal_answer_comes_back_whole(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
@@ -209,19 +210,40 @@ def test_dividends_without_adjusted_closes_are_refused(yahoo: Yahoo, source: Yah
         source.fetch("AAPL", START, END)
 
 
-@pytest.mark.parametrize(("minutes_to_close", "kept"), [(60, False), (-10, False), (-45, True)])
+@pytest.mark.parametrize(
+    ("last", "now", "close", "kept"),
+    [
+        ("2024-06-12", "2024-06-12 15:00", "2024-06-12 16:00", False),
+        ("2024-06-12", "2024-06-12 16:29", "2024-06-12 16:00", False),
+        ("2024-06-12", "2024-06-12 16:30", "2024-06-12 16:00", True),
+        ("2024-01-10", "2024-01-10 16:30", "2024-01-10 16:00", True),  # winter time
+        ("2024-06-12", "2024-06-12 20:30", "2024-06-12 16:00", True),  # already the 13th in UTC
+        ("2024-06-12", "2024-06-13 02:00", "2024-06-12 16:00", True),  # before the next session
+        ("2024-06-12", "2024-06-13 02:00", "2024-06-13 16:00", True),  # Yahoo already names the next session
+        ("2024-07-03", "2024-07-03 13:30", "2024-07-03 13:00", True),  # early close
+        ("2024-06-14", "2024-06-15 12:00", "2024-06-14 16:00", True),  # Saturday
+        ("2024-02-29", "2024-02-29 12:00", "2024-02-29 16:00", False),
+    ],
+)
 def test_running_session_is_left_out(
-    yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame, minutes_to_close: int, kept: bool
+    yahoo: Yahoo, bars: pd.DataFrame, last: str, now: str, close: str, kept: bool
 ) -> None:
-    now = pd.Timestamp.now(tz=ZONE)
-    close = now + pd.Timedelta(minutes=minutes_to_close)
-    if close.date() != now.date():
-        pytest.skip("around midnight in New York")
-    days = pd.date_range(end=now.tz_localize(None).normalize(), periods=len(bars), name="date").as_unit("ns")
-    period = {"start": int(close.timestamp()) - 23400, "end": int(close.timestamp()), "gmtoffset": 0, "timezone": "EST"}
+    local, end = pd.Timestamp(now, tz=ZONE), pd.Timestamp(close, tz=ZONE)
+    days = pd.date_range(end=last, periods=len(bars), name="date").as_unit("ns")
+    period = {"start": int(end.timestamp()) - 23400, "end": int(end.timestamp()), "gmtoffset": 0, "timezone": "EST"}
     yahoo.replies = [Reply(chart(bars.set_axis(days), meta={"currentTradingPeriod": {"regular": period}}))]
+    source = YahooSource(attempts=1, timeout=2, now=lambda: local.tz_convert("UTC").to_pydatetime())
     fetched = source.fetch("BTC-USD", days[0].date())
     assert (fetched.index[-1] == days[-1]) is kept
+
+
+def test_window_without_an_end_is_searched_up_to_yesterday(yahoo: Yahoo) -> None:
+    yahoo.replies = [Reply(chart(None))]
+    for now, message in (("2024-07-04 15:00", "holidays only"), ("2024-07-06 03:00", r"XNYS had 1 sessions")):
+        instant = pd.Timestamp(now, tz="UTC").to_pydatetime()
+        source = YahooSource(attempts=1, timeout=2, now=lambda instant=instant: instant)
+        with pytest.raises((InputError, SourceError), match=message):
+            source.fetch("AAPL", date(2024, 7, 4))
 
 
 def test_refused_before_any_request(yahoo: Yahoo, source: YahooSource) -> None:
