@@ -28,9 +28,11 @@ def run_command(
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
     from volassets.market.sources import make_source
+    from volassets.models.processor import require_machine
     from volassets.orchestration.running import GraphRunner, Request
 
     settings = _with_tickers(load_settings(overrides=overrides), tickers, overrides)
+    require_machine(settings.chosen_models.values())
     request = Request(
         tickers=list(dict.fromkeys(tickers)) or list(settings.tickers),
         first=None if first is None else refit_month(first),

@@ -9,7 +9,7 @@ those that reach over the cut-off are unknown.
 Two things are options of ours. `bias_correction` multiplies the variances of each horizon by the mean of y/f
 over the window's rows. `precision` lets the steps of the training multiply in bfloat16 where the CPU
 does so itself; weights, validation and forecasts are float32 (on 24 months of 2004-2005 the QLIKE is .2911 with it and
-.2910 without).
+.2910 without). A CPU without AVX-512 has no LSTM in bfloat16: asked for it, the model refuses to be fitted there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from volassets.errors import InputError
 from volassets.features.catalogue import RECIPE
 from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.blocks import Probe, in_blocks, load_weights, weights_of
+from volassets.models.processor import why_no_bfloat16
 from volassets.models.protocol import TRADING_DAYS, Fit, Window
 
 if TYPE_CHECKING:
@@ -63,9 +64,31 @@ class LstmReference:
     ] = True
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Field(description="Products in training; auto takes bfloat16 on a CPU that has it, a third of the time less."),
+        Field(
+            description="Products in training; auto takes bfloat16 on a CPU that has it, a third of the time less. "
+            "bfloat16 is refused on an x86 CPU without AVX-512."
+        ),
     ] = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
+
+    def check_machine(self) -> None:
+        """Refuse a `precision` that this machine surely lacks, without loading PyTorch.
+
+        Raises
+        ------
+        InputError
+            If it is bfloat16 and the training would run on a CPU without AVX-512.
+        """
+        reason = why_no_bfloat16(self.device) if self.precision == "bfloat16" else ""
+        if reason:
+            raise self._no_bfloat16(reason)
+
+    def _no_bfloat16(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.name}.precision = {self.precision!r} needs an LSTM in bfloat16, which an x86 CPU has with AVX-512 "
+            f'only: {reason}. Set precision = "auto" or "float32" in the section [{self.name}], or fit on another '
+            "machine."
+        )
 
     def fit(self, window: Window) -> Fit:
         """Train on the rolling window with an early stop, then correct the bias on its rows.
@@ -73,12 +96,16 @@ class LstmReference:
         Raises
         ------
         InputError
-            If no feature of the recipe is selected, or the window has too few rows.
+            If no feature of the recipe is selected, the window has too few rows, or the machine has no LSTM in
+            the `precision`.
         """
         import torch
 
-        from volassets.models.training import Trainer, cut, history_frame, one_thread
+        from volassets.models.training import Trainer, cut, history_frame, lstm_in_bfloat16, one_thread
 
+        self.check_machine()
+        if self.precision == "bfloat16" and not lstm_in_bfloat16(self.device):
+            raise self._no_bfloat16("PyTorch has none on this machine")
         days = window.features.iloc[-self.window :]
         inputs = SelectedInputs.of_window(window, self.sequence_length)
         sequence = inputs.build(days)

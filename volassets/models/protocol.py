@@ -121,6 +121,8 @@ class Model(Protocol):
         Raised by hand when the same inputs would give other numbers; makes stored fits stale.
 
     A model that reads `Window.selection` also declares ``uses_selection = True``: only then is it given one.
+    A model that some machines cannot fit also has ``check_machine()``, which raises an `InputError` without loading
+    anything heavy; a run asks before it writes.
     """
 
     name: ClassVar[str]

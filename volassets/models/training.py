@@ -11,10 +11,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
 import torch
 from torch import Tensor
+
+from volassets.models.processor import multiplies_bfloat16_itself
 
 Rows = tuple[Tensor, ...]
 
@@ -299,8 +302,25 @@ def history_frame(history: Sequence[Epoch]) -> pd.DataFrame:
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Return whether the device called `device` is a CPU with bfloat16 products of its own."""
-    return choose_device(device).type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+    """Return whether the device called `device` is a CPU with bfloat16 products of its own, which oneDNN may use."""
+    itself = torch.cpu._is_avx512_bf16_supported() and multiplies_bfloat16_itself()
+    return choose_device(device).type == "cpu" and bool(itself) and lstm_in_bfloat16("cpu")
+
+
+@cache
+def lstm_in_bfloat16(device: str) -> bool:
+    """Return whether PyTorch trains an LSTM in bfloat16 on the device called `device`; only a try shows it."""
+    place = choose_device(device)
+    # The weights drawn for the try must not move the caller's random numbers.
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        layer, sequence = torch.nn.LSTM(1, 1).to(place), torch.zeros(1, 1, 1, device=place)
+        try:
+            with torch.autocast(place.type, torch.bfloat16):
+                states, _ = layer(sequence)
+            states.float().sum().backward()
+        except RuntimeError:
+            return False
+    return True
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from volassets.errors import InputError
 from volassets.features.catalogue import RECIPE
 from volassets.models.lstm_reference import LstmReference, SelectedInputs
 from volassets.models.protocol import TRADING_DAYS, Fit, Window
+from volassets.models.training import lstm_in_bfloat16, multiplies_bfloat16
 from volassets.models.window import make_window
 from volassets_tests.models.windows import origins_after, window_of
 
@@ -76,12 +77,36 @@ def test_forecast_of_an_origin_depends_on_nothing_else(sp500_features: pd.DataFr
         pd.testing.assert_frame_equal(alone, whole.loc[[day]], check_exact=True)
 
 
-@pytest.mark.parametrize("changes", [{"loss": "mse"}, {"layers": 1}, {"precision": "bfloat16"}, {"dropout": 0.0}])
+@pytest.mark.parametrize("changes", [{"loss": "mse"}, {"layers": 1}, {"dropout": 0.0}])
 def test_settings_change_the_fit(window: Window, changes: dict[str, object]) -> None:
     plain = dataclasses.replace(SMALL, epochs=1, precision="float32")
     base, other = plain.fit(window), dataclasses.replace(plain, **changes).fit(window)  # type: ignore[arg-type]
     assert not np.array_equal(other.tensors["output.weight"], base.tensors["output.weight"])
     assert np.isfinite(other.tensors["output.weight"]).all()
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_products_are_those_of_the_setting_or_refused(window: Window, precision: str) -> None:
+    plain = dataclasses.replace(SMALL, epochs=1, precision="float32", device="cpu")
+    asked = dataclasses.replace(plain, precision=precision)  # type: ignore[arg-type]
+    if precision == "bfloat16" and not lstm_in_bfloat16("cpu"):
+        with pytest.raises(InputError, match=r"lstm_reference\.precision = 'bfloat16'.*AVX-512.*\[lstm_reference\]"):
+            asked.fit(window)
+        return
+    base, other = plain.fit(window), asked.fit(window)
+    short = precision == "bfloat16" or multiplies_bfloat16("cpu")
+    assert np.isfinite(other.tensors["output.weight"]).all()
+    assert np.array_equal(other.tensors["output.weight"], base.tensors["output.weight"]) is not short
+
+
+def test_a_fit_in_bfloat16_forecasts_on_every_machine(
+    sp500_features: pd.DataFrame, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origins = origins_after(sp500_features, MONTH)
+    expected = SMALL.forecast(fit, sp500_features, origins)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    short = dataclasses.replace(SMALL, precision="bfloat16")
+    pd.testing.assert_frame_equal(short.forecast(fit, sp500_features, origins), expected, check_exact=True)
 
 
 def test_minmax_scaling_reaches_the_network(sp500_features: pd.DataFrame) -> None:
