@@ -1,4 +1,4 @@
-# On a bare machine with Python >= 3.10: `make run` and `make test` install what they need into .venv.
+# On a bare machine with Python >= 3.11: `make run` and `make test` install what they need into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

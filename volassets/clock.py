@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
     """Return the time of the machine, aware, in UTC."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

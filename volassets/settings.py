@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import tomllib
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
@@ -29,11 +29,6 @@ from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.settings_values import is_cron, parse_text, wrong_kind
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FILE_NAME = "volassets.toml"
 HOME_VARIABLE = "VOLASSETS_HOME"

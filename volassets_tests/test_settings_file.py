@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,6 @@ from volassets.errors import InputError
 from volassets.models.registry import MODELS
 from volassets.settings import PREFIX, Settings, load_settings
 from volassets.settings_file import add, default_text, ensure_home, remove
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @pytest.fixture(autouse=True)

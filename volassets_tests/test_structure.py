@@ -285,8 +285,7 @@ def test_every_pin_lies_in_its_range():
 
 
 def test_every_requirement_is_pinned():
-    # The backport is for a Python that the pins were not made on.
-    assert not set(requirements()) - set(pins()) - {"tomli", "psycopg2-binary", "dagster-celery", "redis"}
+    assert not set(requirements()) - set(pins()) - {"psycopg2-binary", "dagster-celery", "redis"}
 
 
 def test_the_pins_that_the_design_asks_for():
@@ -328,12 +327,12 @@ def test_make_has_the_target(target):
 
 def test_the_files_of_the_layout_are_there():
     names = (
-        "README.md LICENSE Makefile pyproject.toml setup.cfg constraints.txt workspace.yaml dagster.yaml .ci/run "
-        "volassets/definitions.py volassets/cli.py volassets_tests/leakage volassets_tests/golden "
+        "README.md LICENSE Makefile pyproject.toml setup.cfg constraints.txt workspace.yaml dagster.yaml "
+        ".ci/run .ci/resolve volassets/definitions.py volassets/cli.py volassets_tests/leakage volassets_tests/golden "
         "volassets_tests/end_to_end benchmarks/__main__.py"
     )
     assert not [name for name in names.split() if not (ROOT / name).exists()]
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "resolve"))
     assert "Apache License" in (ROOT / "LICENSE").read_text()
 
 

@@ -98,7 +98,7 @@ class GraphRunner:
         for ticker in request.tickers:
             try:
                 bars = self._usable_bars(run, ticker)
-            except VolassetsError as error:  # noqa: PERF203
+            except VolassetsError as error:
                 self._refused[ticker] = error
             else:
                 months[ticker] = self._months(run, ticker, bars, request)

@@ -116,6 +116,6 @@ def _take(handle: int, kind: int, for_what: str, patience: Patience) -> None:
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
             return
-        except BlockingIOError:  # noqa: PERF203
+        except BlockingIOError:
             patience.waited(for_what)
             time.sleep(random.uniform(0.002, 0.02))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.conftest import UNKNOWN, ZONE, Reply, Yahoo, chart, stamp
 
 START, END = date(2020, 1, 2), date(2020, 3, 31)
-NOW = datetime(2026, 1, 6, 15, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 6, 15, tzinfo=UTC)
 
 
 @pytest.fixture
