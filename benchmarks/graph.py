@@ -29,28 +29,45 @@ def garch(processes: int = 2) -> pd.DataFrame:
         Columns processes, fits, seconds, milliseconds_per_fit (wall).
     """
     from volassets.features.table import build_features
-    from volassets.orchestration.tasks import WindowRequest
-    from volassets.orchestration.tasks import fit as fit_task
-    from volassets.orchestration.workers import run_tasks, shared_frame
+    from volassets.pipeline.cells import Partition
+    from volassets.pipeline.jobs import CellJob, Job, compute_cells
+    from volassets.pipeline.steps import steps
+    from volassets.pipeline.workers import SharedFrames, run_jobs
+    from volassets.settings import load_settings
 
-    features = build_features(BundledSource().fetch(TICKER), calendar_for(TICKER, {}))
+    calendar = calendar_for(TICKER, {})
+    features = build_features(BundledSource().fetch(TICKER), calendar)
     months = months_between(pd.Timestamp(2004, 1, 1), pd.Timestamp(2018, 12, 1))
     rows = []
-    with shared_frame(features) as shared:
+    with tempfile.TemporaryDirectory() as home, SharedFrames() as frames:
+        settings, shared = load_settings(Path(home)), frames.put(TICKER, features)
+        (step,) = (step for step in steps(settings, (Garch(), Gjr(), Egarch())) if step.name == "garch_fits")
+        assert step.compute is not None
+        jobs = [
+            Job(
+                lock=TICKER,
+                compute=step.compute,
+                settings=settings,
+                cells=[CellJob(Partition(TICKER, month), model, "", {})],
+                features={TICKER: shared},
+                bars=None,
+                calendars={TICKER: calendar.name},
+                files=settings.files,
+            )
+            for month in months
+            for model in step.models
+        ]
         for count in dict.fromkeys((1, processes)):
-            tasks = {}
-            for month in months:
-                request = WindowRequest(TICKER, month, (1, 5, 22), None)
-                for model in (Garch(), Gjr(), Egarch()):
-                    tasks[month, model.name] = (fit_task, (shared, request, model, "", "", False))
             # The first call starts the workers and imports what they need; it is not what a fit costs.
-            list(run_tasks(dict(list(tasks.items())[: 3 * count]), count))
+            list(run_jobs(iter(jobs[: 3 * count]), compute_cells, count))
             start = time.perf_counter()
-            errors = [error for _, _, error in run_tasks(tasks, count) if error]
+            errors = [
+                one.error for _, found in run_jobs(iter(jobs), compute_cells, count) for one in found if one.error
+            ]
             if errors:
-                raise errors[0]
+                raise RuntimeError(errors[0])
             seconds = time.perf_counter() - start
-            rows.append((count, len(tasks), seconds, 1000 * seconds / len(tasks)))
+            rows.append((count, len(jobs), seconds, 1000 * seconds / len(jobs)))
     return pd.DataFrame(rows, columns=["processes", "fits", "seconds", "milliseconds_per_fit"])
 
 

@@ -123,7 +123,7 @@ def _features() -> pd.DataFrame:
 
 @cache
 def _window(month: pd.Timestamp) -> Window:
-    return make_window(TICKER, month, _features(), HORIZONS, 0.95, "standardize")
+    return make_window(TICKER, month, _features(), HORIZONS)
 
 
 def _fit_lstm(month: pd.Timestamp) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.computing import COMPARED, PRICES, compute
 from benchmarks.graph import timed_run
 from volassets.clock import utc_now
 
@@ -30,9 +31,9 @@ def overhead() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns what, seconds, beyond_computing. The computing is the same work called function by
-        function in one process, its workers' start included: of the months with their pictures, which is what
-        the backfill computes, or of the whole run from bars to reports.
+        Columns what, seconds, beyond_computing. The computing is the same work without Dagster in one
+        process, its workers' start included: of the months with their pictures, which is what the backfill
+        computes, or of the whole run from bars to reports.
     """
     with get_context("spawn").Pool(1) as pool:
         months, whole = pool.apply(computing)
@@ -51,42 +52,40 @@ def overhead() -> pd.DataFrame:
 
 
 def computing() -> tuple[float, float]:
-    """Return the seconds of the months' stages and pictures, and of everything from bars to reports."""
+    """Return the seconds of the months' steps and pictures, and of everything from bars to reports."""
     from joblib.externals.loky import get_reusable_executor
 
-    from volassets.market.sources import make_source
-    from volassets.orchestration import pictures, stages
-    from volassets.orchestration.inputs import Run
-    from volassets.orchestration.ticker_stages import build_feature_table, compare, compare_panel, ingest_prices
+    from volassets.orchestration import pictures
+    from volassets.pipeline.context import Context
     from volassets.reporting.files import write_report
     from volassets.settings import load_settings
     from volassets.timing import months_between, refit_month
 
+    months = {TICKER: months_between(refit_month(FIRST), refit_month(LAST))}
     with tempfile.TemporaryDirectory() as home:
         settings = load_settings(Path(home), {"models": MODELS, "tickers": (TICKER,)})
-        run, cells = Run(settings), {TICKER: months_between(refit_month(FIRST), refit_month(LAST))}
-        start = time.perf_counter()
-        ingest_prices(run, TICKER, make_source(settings))
-        build_feature_table(run, TICKER)
-        before = time.perf_counter()
-        stages.analyse_lags(run, cells)
-        stages.select_features(run, cells)
-        for family in FAMILIES:
-            stages.fit_family(run, family, cells)
-        for family in ("benchmark", *FAMILIES):
-            stages.forecast_family(run, family, cells)
-        pictures.selection(run, TICKER)
-        pictures.lags(run, TICKER)
-        after = time.perf_counter()
-        compare(run, TICKER)
-        compare_panel(run)
-        pictures.prices(run, TICKER)
-        pictures.comparison(run, TICKER)
-        for page in (TICKER, None):
-            write_report(run.warehouse, settings, page)
-        end = time.perf_counter()
+        with Context(settings) as context:
+            compute(context, months, PRICES)
+            # A backfill is a process of its own and starts its own workers.
+            get_reusable_executor().shutdown()
+            start = time.perf_counter()
+            compute(context, months)
+            pictures.selection(context, TICKER)
+            pictures.lags(context, TICKER)
+            of_months = time.perf_counter() - start
     get_reusable_executor().shutdown()
-    return after - before, end - start
+    with tempfile.TemporaryDirectory() as home:
+        settings = load_settings(Path(home), {"models": MODELS, "tickers": (TICKER,)})
+        start = time.perf_counter()
+        with Context(settings) as context:
+            compute(context, months, PRICES)
+            compute(context, months)
+            compute(context, months, COMPARED)
+            for page in (TICKER, None):
+                write_report(context.warehouse, settings, page)
+        whole = time.perf_counter() - start
+    get_reusable_executor().shutdown()
+    return of_months, whole
 
 
 def _backfill() -> tuple[float, float]:
@@ -99,7 +98,7 @@ def _backfill() -> tuple[float, float]:
     keys = [f"{month:%Y-%m-%d}|{TICKER}" for month in pd.date_range(FIRST, periods=MONTHS, freq="MS")]
     tags = {f"dagster/asset_partition_range_{end}": TICKER for end in ("start", "end")}
     with tempfile.TemporaryDirectory() as folder, machine(Path(folder, "home"), MODELS, jobs=os.cpu_count()) as ours:
-        prices = ours.launch(("raw_prices", "realized_vol_features"), tags)
+        prices = ours.launch(PRICES, tags)
         assert ours.wait_run(prices, 300) == "SUCCESS", ours.failures(prices)
         start = utc_now().timestamp()
         asked = ours.backfill(assetSelection=[{"path": [asset]} for asset in assets], partitionNames=keys)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.computing import PRICES, compute
 from volassets.settings import load_settings
 from volassets.warehouse.store import Replacement, open_warehouse
 from volassets_tests.end_to_end.cluster import Cluster, cluster
@@ -39,9 +40,10 @@ from volassets.definitions import defs
 built = defs()
 built.get_repository_def()
 loaded = time.perf_counter() - start
-from volassets.orchestration.graph import grid_partitions
+from volassets.orchestration.partitions import partitions_of
+from volassets.pipeline.cells import Scope
 from volassets.settings import load_settings
-cells = len(grid_partitions(load_settings()).get_partition_keys())
+cells = len(partitions_of(load_settings(), Scope.TICKER_MONTH).get_partition_keys())
 listed = time.perf_counter() - start - loaded
 print(json.dumps([loaded, cells, listed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
@@ -145,7 +147,7 @@ def _backfill(ours: Cluster, count: int) -> tuple[float, float]:
     """Run the backfill; return the seconds of its grid runs and what PostgreSQL grew by, in KiB."""
     for number in range(count):
         ours.worker(f"worker{number}").start()
-    prices = ours.backfill(dict.fromkeys(("raw_prices", "realized_vol_features"), PAIR))
+    prices = ours.backfill(dict.fromkeys(PRICES, PAIR))
     ours.daemon.start()
     wait_until(lambda: ours.backfill_status(prices).startswith("COMPLETED"), 600, "the prices", pause=1.0)
     before = _database_kib(ours)
@@ -171,24 +173,15 @@ def _database_kib(ours: Cluster) -> float:
 
 def cell_sizes() -> pd.DataFrame:
     """Files and bytes per ticker and month in a Parquet store of garch, har, log_har and elastic_net."""
-    from volassets.market.sources import make_source
-    from volassets.orchestration import stages
-    from volassets.orchestration.inputs import Run
-    from volassets.orchestration.ticker_stages import build_feature_table, ingest_prices
+    from volassets.pipeline.context import Context
 
     with tempfile.TemporaryDirectory() as name:
         chosen = ["naive", "garch", "gjr", "har", "log_har", "elastic_net"]
         settings = load_settings(Path(name), {"warehouse": f"parquet:{name}/cells", "models": chosen, "jobs": 2})
-        run, months = Run(settings), list(pd.date_range(*MONTHS, freq="MS"))
-        ingest_prices(run, PAIR[0], make_source(settings))
-        build_feature_table(run, PAIR[0])
-        cells = {PAIR[0]: months}
-        stages.analyse_lags(run, cells)
-        stages.select_features(run, cells)
-        for family in ("garch", "linear"):
-            stages.fit_family(run, family, cells)
-        for family in ("benchmark", "garch", "linear"):
-            stages.forecast_family(run, family, cells)
+        months = {PAIR[0]: list(pd.date_range(*MONTHS, freq="MS"))}
+        with Context(settings) as context:
+            compute(context, months, PRICES)
+            compute(context, months)
         files = [
             (p.relative_to(Path(name, "cells")).parts[0], p.stat().st_size)
             for p in Path(name, "cells").rglob("*.parquet")

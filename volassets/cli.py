@@ -115,10 +115,11 @@ def run(
     overrides = {
         "source": source,
         "csv_dir": csv_dir and str(Path(csv_dir).expanduser().resolve()),
-        "models": models and [name.strip() for name in models.split(",")],
         "jobs": jobs,
     }
-    return run_command(tickers, first, last, {k: v for k, v in overrides.items() if v is not None}, force)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    chosen = None if models is None else [name.strip() for name in models.split(",")]
+    return run_command(tickers, first, last, given, chosen, force)
 
 
 @cli.command()

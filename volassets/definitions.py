@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from volassets.orchestration.build import build_definitions
+from volassets.orchestration.graph import build_definitions
 from volassets.settings import load_settings
 
 

@@ -96,6 +96,12 @@ class Settings(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where networks train.")
     jobs: int = Field(0, ge=0, le=1024, description="Worker processes; 0 takes every core.")
+    reports: Literal["auto", "always", "never"] = Field(
+        "auto", description="HTML pages that a run writes: those of up to 12 tickers, all, none."
+    )
+    tickers_per_run: int = Field(
+        0, ge=0, le=100_000, description="Tickers in one scheduled run, to share it among machines; 0 for all."
+    )
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
@@ -295,11 +301,11 @@ def _require_kind(key: str, value: Any, annotation: Any) -> None:
 
 def _require_members(settings: Settings, model: Model) -> None:
     """Refuse a combination of models that do not exist, or that a run would not fit."""
-    for member in getattr(model, "members", ()):
-        if member not in MODELS or hasattr(MODELS[member], "members"):
-            simple = ", ".join(name for name in MODELS if not hasattr(MODELS[name], "members"))
+    for member in model.member_names:
+        if member not in MODELS or settings.model(member).member_names:
+            simple = ", ".join(name for name in MODELS if not settings.model(name).member_names)
             rule = f"{member!r} is no model that can be combined; choose from {simple}"
-            raise InputError(IMPOSSIBLE.format(f"[{model.name}] members", list(getattr(model, "members", ())), rule))
+            raise InputError(IMPOSSIBLE.format(f"[{model.name}] members", list(model.member_names), rule))
         if model.name in settings.models and member not in settings.models:
             raise InputError(
                 f"{model.name} needs {member}, which is not among the models of this run "

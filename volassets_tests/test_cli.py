@@ -303,7 +303,7 @@ def test_ctrl_c_inside_a_dagster_run_is_told_and_is_130():
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     for line in process.stdout:
-        # The stage reports from inside Dagster's run, which takes the signal for a failed step.
+        # The step reports from inside Dagster's run, which takes the signal for a failed step.
         if "raw_prices ^GSPC" in line:
             process.send_signal(signal.SIGINT)
             break

@@ -43,6 +43,7 @@ def test_the_defaults_are_those_of_the_design(home):
     assert settings.model("lstm").seeds == 5
     assert settings.database == home / "volassets.duckdb"
     assert settings.workers >= 1
+    assert (settings.reports, settings.tickers_per_run) == ("auto", 0)
 
 
 def test_a_missing_file_is_the_defaults_and_nothing_is_written(tmp_path):
@@ -85,6 +86,8 @@ def test_the_home_comes_from_the_environment(tmp_path, monkeypatch):
         ("CSV_DIR", "a,b", "a,b"),
         ("WEBHOOK", "", ""),
         ("JOBS", "2", 2),
+        ("REPORTS", "never", "never"),
+        ("TICKERS_PER_RUN", "50", 50),
         ("TARGET_VOLATILITY", "0.2", 0.2),
         ("MAX_LEVERAGE", "1", 1.0),
         ("CALENDARS", '{"ACME": "XLON"}', {"ACME": "XLON"}),
@@ -99,7 +102,7 @@ def test_every_kind_of_setting_can_be_given_as_a_variable(home, monkeypatch, var
 
 def test_every_key_and_every_models_key_is_a_variable(home, monkeypatch):
     settings = load_settings(home)
-    for key in ("device", "source", "proxy", "importance", "timezone", "warehouse", "scaling"):
+    for key in ("device", "source", "proxy", "importance", "reports", "timezone", "warehouse", "scaling"):
         monkeypatch.setenv(PREFIX + key.upper(), str(getattr(settings, key)))
     for name, model in settings.chosen_models.items():
         for key in getattr(model, "__pydantic_fields__", {}):
@@ -182,6 +185,9 @@ WRONG_FILES = [
     ("warehouse = 'sqlite'", "duckdb or parquet:URL"),
     ("warehouse = 'parquet:'", "duckdb or parquet:URL"),
     ("device = 'tpu'", "device"),
+    ("reports = 'sometimes'", "reports"),
+    ("tickers_per_run = -1", "tickers_per_run = -1"),
+    ("tickers_per_run = 1.5", "tickers_per_run"),
     ("[gjr]\nwindow = 10", r"\[gjr\] window = 10"),
     ("[gjr]\nwindow = true", r"\[gjr\] window = True.*number"),
     ("[ewma]\ndecay = 1.0", r"\[ewma\] decay"),

@@ -12,21 +12,21 @@ from volassets.settings import check_ticker_name, load_settings
 
 def audit_command(tickers: Sequence[str]) -> int:
     """Audit the stored bars of every ticker asked for; return 1 if a rule does not hold."""
-    from volassets.orchestration.auditing import audit_stored
-    from volassets.orchestration.inputs import Run
+    from volassets.pipeline.audit import audit_stored
+    from volassets.pipeline.context import Context
 
     settings = load_settings()
-    run = Run(settings, log=click.echo)
+    context = Context(settings, log=click.echo)
     chosen = [check_ticker_name(ticker) for ticker in tickers] or list(settings.tickers)
-    missing = [ticker for ticker in chosen if run.bars(ticker).empty]
+    missing = [ticker for ticker in chosen if context.bars(ticker).empty]
     if missing:
         raise InputError(
-            f"no bars of {missing[0]} are stored: `volassets run --ticker {missing[0]}` first, or leave it out."
+            f"no bars of {missing[0]} are stored: `volassets run --ticker '{missing[0]}'` first, or leave it out."
         )
     passed = True
     for ticker in chosen:
         click.echo(f"{ticker}: models {', '.join(settings.chosen_models)}")
-        result = audit_stored(run, ticker)
+        result = audit_stored(context, ticker)
         click.echo(result.text())
         passed &= result.passed
     return 0 if passed else 1

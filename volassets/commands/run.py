@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from volassets.errors import InputError
 from volassets.reporting.console import RunProgress, print_frame
 from volassets.settings import Settings, check_ticker_name, load_settings
 from volassets.timing import refit_month
@@ -16,6 +15,8 @@ LEADERBOARD = """
     SELECT ticker, model, n, qlike, qlike_vs_gjr, dm_p, rmse, mae, r2, coverage_90
     FROM leaderboard WHERE horizon = 1 AND list_contains($tickers, ticker) ORDER BY ticker, qlike
 """
+# More would hide what the run says at its end.
+SHOWN_ROWS = 200
 VERDICTS = """
     SELECT text FROM verdicts
     WHERE topic = 'leaderboard' AND list_contains($tickers, ticker) ORDER BY ticker, horizon
@@ -23,29 +24,38 @@ VERDICTS = """
 
 
 def run_command(
-    tickers: Sequence[str], first: str | None, last: str | None, overrides: Mapping[str, Any], force: bool
+    tickers: Sequence[str],
+    first: str | None,
+    last: str | None,
+    overrides: Mapping[str, Any],
+    models: Sequence[str] | None,
+    force: bool,
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
     from volassets.market.sources import make_source
     from volassets.models.processor import require_machine
-    from volassets.orchestration.running import GraphRunner, Request
+    from volassets.orchestration.runner import Request, Runner
 
+    if models is not None:
+        # Judged as the settings would be; what the home keeps and compares stays the home's.
+        fitted = load_settings(overrides={**overrides, "models": models})
     settings = _with_tickers(load_settings(overrides=overrides), tickers, overrides)
-    require_machine(settings.chosen_models.values())
+    require_machine((settings if models is None else fitted).chosen_models.values())
     request = Request(
         tickers=list(dict.fromkeys(tickers)) or list(settings.tickers),
         first=None if first is None else refit_month(first),
         last=None if last is None else refit_month(last),
         force=force,
+        models=models,
+        jobs=settings.jobs,
     )
-    source = make_source(settings)
-    _require_known(source, request.tickers)
     with RunProgress() as progress:
-        runner = GraphRunner(settings, source, progress.say)
-        _keep_home(settings, list(runner.prepare(request)))
-        result = runner.run(request, progress)
-    return _conclude(settings, request, result)
+        runner = Runner(settings, make_source(settings), progress.say)
+        months = runner.prepare(request)
+        _keep_home(settings, list(months))
+        result = runner.run(months, request, progress)
+    return _conclude(settings, request, result, list(months))
 
 
 def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping[str, Any]) -> Settings:
@@ -55,14 +65,6 @@ def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping
     if not unlisted:
         return settings
     return load_settings(overrides={**overrides, "tickers": [*settings.tickers, *unlisted]})
-
-
-def _require_known(source: Any, tickers: Sequence[str]) -> None:
-    """Refuse a ticker that the source is sure not to have; `fetch` says the rest."""
-    for ticker in tickers:
-        if source.known(ticker) is False:
-            source.fetch(ticker)
-            raise InputError(f"the source {source.name} has no ticker {ticker!r}.")
 
 
 def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
@@ -75,26 +77,38 @@ def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
         add(tickers)
 
 
-def _conclude(settings: Settings, request: Any, result: Any) -> int:
-    from volassets.reporting.files import report_path, write_report
+def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[str]) -> int:
     from volassets.warehouse.store import open_warehouse
 
     if not result.refreshed:
         click.echo("nothing to do: every cell asked for is up to date")
     store = open_warehouse(settings)
-    print_frame(store.query(LEADERBOARD, {"tickers": request.tickers}), title="h = 1")
-    for text in store.query(VERDICTS, {"tickers": request.tickers})["text"]:
+    board = store.query(LEADERBOARD, {"tickers": request.tickers})
+    print_frame(board.head(SHOWN_ROWS), title="h = 1")
+    if len(board) > SHOWN_ROWS:
+        click.echo(f'and {len(board) - SHOWN_ROWS} more: `volassets query "select * from leaderboard"` shows all')
+    for text in store.query(VERDICTS, {"tickers": request.tickers})["text"].head(SHOWN_ROWS):
         click.echo(text)
     if result.refreshed:
-        for ticker in (*request.tickers, None):
-            # A comparison has written its own.
-            reported = ticker in result.compared
-            path = report_path(settings, ticker) if reported else write_report(store, settings, ticker)
-            click.echo(f"report    {path}")
+        _report(settings, store, result, tickers)
     click.echo(f"database  {settings.database}")
     for line in _failure_lines(result.failures):
         click.echo(line, err=True)
     return 1 if result.failures else 0
+
+
+def _report(settings: Settings, store: Any, result: Any, tickers: Sequence[str]) -> None:
+    """Say where the pages are; write those that no comparison has written."""
+    from volassets.pipeline.pages import wants_pages
+    from volassets.reporting.files import report_path, write_report
+
+    if not wants_pages(settings, len(tickers)):
+        click.echo("reports   `volassets report` writes them; a run of many tickers does not (setting `reports`)")
+        return
+    for ticker in (*tickers, None):
+        written = ticker in result.compared and report_path(settings, ticker).exists()
+        path = report_path(settings, ticker) if written else write_report(store, settings, ticker)
+        click.echo(f"report    {path}")
 
 
 def _failure_lines(failures: Mapping[tuple[str, str], str]) -> list[str]:

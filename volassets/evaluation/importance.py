@@ -9,20 +9,23 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.models.forecasting import specification
-from volassets.models.protocol import Fit, Window
+from volassets.models.protocol import Fit, Model, Window
 
 ROWS = 252
 REPEATS = 5
 
 
-def feature_importance(fit: Fit, window: Window, repeats: int = REPEATS, rows: int = ROWS) -> pd.DataFrame:
+def feature_importance(
+    model: Model, fit: Fit, window: Window, repeats: int = REPEATS, rows: int = ROWS
+) -> pd.DataFrame:
     """Shuffle every input of a fitted network in turn over the window's last realised rows.
 
     Parameters
     ----------
+    model : Model
+        One with inputs that can be shuffled (`Model.has_importance`).
     fit : Fit
-        Of a network, made from `window`.
+        Its fit, made from `window`.
     window : Window
         Its rows end before the cut-off, so the test month has no part in it.
     repeats : int
@@ -48,19 +51,18 @@ def feature_importance(fit: Fit, window: Window, repeats: int = REPEATS, rows: i
     Rows that a network without validation rows was trained on tell what it uses, not what
     generalises. Inputs that say nearly the same share their importance.
     """
-    spec = specification(fit)
-    if not hasattr(spec, "probe"):
+    if not model.has_importance:
         raise InputError(f"model {fit.model!r} has no inputs to shuffle: give the fit of a network.")
     horizon = min(fit.horizons)
     target = window.target(horizon)
     recent = pd.DatetimeIndex(window.features.index[-_span(fit, rows) - horizon :])
-    usable = spec.forecast(fit, window.features, recent)[horizon]
+    usable = model.forecast(fit, window.features, recent)[horizon]
     origins = usable.index[usable.notna() & target.reindex(usable.index).gt(0)]
     if repeats < 2 or len(origins) < 10:
         raise InputError(
             f"importance needs 2 repeats and 10 realised rows, {repeats} and {len(origins)} are there: raise them."
         )
-    probe = spec.probe(fit, window.features, origins)
+    probe = model.probe(fit, window.features, pd.DatetimeIndex(origins))
     log_target = np.log(target.loc[origins].to_numpy(np.float64))
     column = fit.horizons.index(horizon)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
-from volassets.market.sources import window
+from volassets.market.source import window
 
 _DATASETS = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
 

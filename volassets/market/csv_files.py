@@ -21,7 +21,7 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
 from volassets.market.dates import parse_dates
-from volassets.market.sources import window
+from volassets.market.source import window
 
 MAX_BYTES = 100_000_000
 _SEPARATORS = (",", ";", "\t", "|")

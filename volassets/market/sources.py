@@ -1,48 +1,16 @@
-"""Where bars come from: the protocol that every source fulfils, and the choice by setting.
-
-A new source is one file beside this one and one branch in `make_source`.
-"""
+"""The source that a home's settings ask for. A new source is one file beside this one and one branch here."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from volassets.errors import InputError, VolassetsError
+from volassets.errors import InputError
+from volassets.market.source import PriceSource, SourceError
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
 
-
-class SourceError(VolassetsError):
-    """A source cannot answer now (network, rate limit, broken answer); the input may be right."""
-
-
-class PriceSource(Protocol):
-    """Gives the daily bars of a ticker."""
-
-    @property
-    def name(self) -> str:
-        """Name of the source as in the setting `source` and in `raw_prices.source`."""
-        ...
-
-    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
-        """Return the bars of `ticker` dated from `start` to `end`, both included; None means all there are.
-
-        Raises
-        ------
-        InputError
-            The ticker, the window or a file is wrong.
-        SourceError
-            The source is out of reach or its answer is not usable.
-        """
-        ...
-
-    def known(self, ticker: str) -> bool | None:
-        """Return whether `ticker` exists, or None where only a fetch could tell."""
-        ...
+__all__ = ["PriceSource", "SourceError", "make_source"]
 
 
 def make_source(settings: Settings) -> PriceSource:
@@ -71,33 +39,3 @@ def make_source(settings: Settings) -> PriceSource:
 
         return YahooSource(first_date=settings.start_date, calendars=settings.calendars)
     raise InputError(f"source {settings.source!r} does not exist: choose bundled, csv or yfinance.")
-
-
-def window(bars: pd.DataFrame, ticker: str, start: date | None, end: date | None) -> pd.DataFrame:
-    """Return the rows of `bars` dated from `start` to `end`, both included.
-
-    Raises
-    ------
-    InputError
-        If the window is reversed or holds no bar.
-    """
-    check_window(start, end)
-    rows = bars.loc[slice(None if start is None else pd.Timestamp(start), None if end is None else pd.Timestamp(end))]
-    if rows.empty:
-        raise InputError(
-            f"{ticker} has no bar from {start or 'its beginning'} to {end or 'its end'}: its bars run from "
-            f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}. Ask for dates inside."
-        )
-    return rows
-
-
-def check_window(start: date | None, end: date | None) -> None:
-    """Refuse a window whose start lies after its end.
-
-    Raises
-    ------
-    InputError
-        With both dates.
-    """
-    if start is not None and end is not None and start > end:
-        raise InputError(f"the window {start} to {end} ends before it starts: swap the two dates.")

@@ -6,7 +6,7 @@ is comparable with a close-to-close variance.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Annotated, ClassVar
 
 import pandas as pd
@@ -14,15 +14,15 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.protocol import Fit, Window
+from volassets.models.protocol import Fit, Model, Window
 
 
-class _Benchmark(ABC):
+class _Benchmark(Model):
     """Forecast = ratio * smoothed proxy."""
 
-    name: ClassVar[str]
     family: ClassVar[str] = "benchmark"
     code_version: ClassVar[str] = "1"
+    stored_fits: ClassVar[bool] = False
 
     @abstractmethod
     def smoothed(self, proxy: pd.Series) -> pd.Series:

@@ -1,9 +1,8 @@
-"""Networks evaluated so that a row's bits depend on the row alone, and inputs shuffled for importance."""
+"""Networks evaluated so that a row's bits depend on the row alone; weights to and from a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,34 +63,6 @@ def in_blocks(
     values = np.empty((len(outputs[0]), len(rows)))
     values[:, np.concatenate(order)] = np.concatenate(outputs, axis=1)
     return values
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A fitted network on fixed rows, one input of which may be shuffled.
-
-    Attributes
-    ----------
-    places : mapping of str to (int, tuple)
-        For every input its array and the index of its slice, the rows being last.
-    arrays : tuple of ndarray, float32
-        Inputs, rows last.
-    log_variance : callable
-        From arrays to log variances, shape (horizons, rows).
-    """
-
-    places: Mapping[str, tuple[int, tuple[slice | int, ...]]]
-    arrays: tuple[np.ndarray, ...]
-    log_variance: Callable[[tuple[np.ndarray, ...]], np.ndarray]
-
-    def forecast(self, shuffled: str | None = None, order: np.ndarray | None = None) -> np.ndarray:
-        """Return log variances (horizons, rows), with the input `shuffled` taken from the rows in `order`."""
-        arrays = list(self.arrays)
-        if shuffled is not None:
-            number, where = self.places[shuffled]
-            arrays[number] = arrays[number].copy()
-            arrays[number][where] = self.arrays[number][where][..., order]
-        return self.log_variance(tuple(arrays))
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:

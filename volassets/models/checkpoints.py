@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,13 @@ PLAIN = (
 FIELDS = ("format_version", "code_version", "data_hash", "digest", *PLAIN, *DATES)
 
 
-def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
-    """Write a fit so that the file is there whole or not at all.
+def encode(fit: Fit, data_hash: str, code_version: str) -> bytes:
+    """Return the content of a fit's checkpoint.
 
     Parameters
     ----------
     fit : Fit
         With tensors; its history is kept elsewhere (``training_history``).
-    path : str or Path
-        A path or an fsspec URL. Its directory is made where it is missing; an older file of that name is replaced.
     data_hash : str
         Identifies the inputs that the fit was made from.
     code_version : str
@@ -58,7 +56,7 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
     InputError
         If the fit has no tensors.
     """
-    from safetensors.numpy import save as encode
+    from safetensors.numpy import save as safetensors_bytes
 
     if not fit.tensors:
         raise InputError(f"the fit of {fit.model!r} has no weights: only networks are kept as checkpoints.")
@@ -71,10 +69,15 @@ def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
         **{name: getattr(fit, name) for name in PLAIN},
         **{name: f"{getattr(fit, name):%Y-%m-%d}" for name in DATES},
     }
-    write_whole(path, encode(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)}))
+    return safetensors_bytes(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)})
 
 
-def load(path: str | Path, data_hash: str | None = None) -> Fit:
+def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
+    """Write `encode` of a fit to a path or fsspec URL, so that the file is there whole or not at all."""
+    write_whole(path, encode(fit, data_hash, code_version))
+
+
+def load(path: str | Path, data_hash: str | None = None, read: Callable[[str | Path], bytes] = read_whole) -> Fit:
     """Read a fit, whole and usable by this release, or say why not.
 
     Parameters
@@ -83,6 +86,8 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
         File that `save` wrote; a path or an fsspec URL.
     data_hash : str, optional
         What the file must have been made from; not looked at where it is None.
+    read : callable
+        From the path to the file's content; from memory in the leakage audit.
 
     Returns
     -------
@@ -95,19 +100,19 @@ def load(path: str | Path, data_hash: str | None = None) -> Fit:
         If the file is missing, truncated or changed, has no header of ours, is of another format or model
         version, or was made from other data.
     """
-    metadata, tensors = _read(path)
+    metadata, tensors = _read(path, read)
     header = _header(path, metadata)
     _require_usable(path, header, tensors, data_hash)
     fields = {name: header[name] for name in PLAIN} | {name: pd.Timestamp(header[name]) for name in DATES}
     return Fit(**{**fields, "horizons": tuple(header["horizons"])}, tensors=tensors)
 
 
-def _read(path: str | Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+def _read(path: str | Path, read: Callable[[str | Path], bytes]) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
     try:
-        content = read_whole(path)
+        content = read(path)
         tensors = decode(content)
         # Checked by `decode`: eight bytes of length, then that much JSON.
         length = int.from_bytes(content[:8], "little")

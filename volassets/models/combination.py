@@ -12,11 +12,11 @@ from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
 from volassets.models.base import forecast_frame, new_fit
-from volassets.models.protocol import Fit, Window
+from volassets.models.protocol import Fit, FittedModel, Model, Window
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Combination:
+class Combination(Model):
     """Weighted mean of the members' log variances, per horizon.
 
     Weights are equal, or with ``weights = "past_losses"`` inverse to the mean QLIKE of the members'
@@ -27,6 +27,7 @@ class Combination:
     name: ClassVar[str] = "combination"
     family: ClassVar[str] = "combined"
     code_version: ClassVar[str] = "1"
+    stored_fits: ClassVar[bool] = False
 
     members: Annotated[tuple[str, ...], Field(min_length=1, description="Models that are combined.")] = (
         "elastic_net",
@@ -38,6 +39,11 @@ class Combination:
         Literal["equal", "past_losses"], Field(description="Equal, or inverse to the realised losses before the month.")
     ] = "equal"
     loss_days: Annotated[int, Field(ge=20, description="Realised origins behind past_losses.")] = 500
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Names of the models that are combined."""
+        return self.members
 
     def fit(self, window: Window) -> Fit:
         """Keep the members' fits and their weights per horizon.
@@ -71,7 +77,7 @@ class Combination:
             columns[horizon] = np.exp(logs)
         return forecast_frame(columns, origins)
 
-    def _from_past_losses(self, window: Window, members: dict[str, Fit]) -> dict[str, dict[str, float]]:
+    def _from_past_losses(self, window: Window, members: dict[str, FittedModel]) -> dict[str, dict[str, float]]:
         weights = {}
         for horizon in window.horizons:
             label = window.target(horizon).dropna().iloc[-self.loss_days :]
@@ -85,9 +91,6 @@ class Combination:
 
 
 def _forecasts(
-    members: Mapping[str, Fit], features: pd.DataFrame, origins: pd.DatetimeIndex
+    members: Mapping[str, FittedModel], features: pd.DataFrame, origins: pd.DatetimeIndex
 ) -> dict[str, pd.DataFrame]:
-    # Imported here: forecasting knows every registered model, this one among them.
-    from volassets.models.forecasting import forecast
-
-    return {name: forecast(fit, features, origins) for name, fit in members.items()}
+    return {name: member.forecast(features, origins) for name, member in members.items()}

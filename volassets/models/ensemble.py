@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
 from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.blocks import Probe, in_blocks, load_weights, weights_of
-from volassets.models.protocol import Fit, Model, Window
+from volassets.models.blocks import in_blocks, load_weights, weights_of
+from volassets.models.protocol import Fit, Model, Probe, Window
 from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, training_rows
 
 if TYPE_CHECKING:
@@ -23,38 +26,50 @@ if TYPE_CHECKING:
 MINIMUM_ROWS = 100
 
 
-class EnsembleSpec(Model, Protocol):
-    """What the shared fit needs of a specification."""
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class EnsembleModel(Model):
+    """Settings and behaviour that the networks averaged over seeds share; the encoder is each one's own."""
 
-    @property
-    def sequence_length(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def last_batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def final_rate(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def clip(self) -> float: ...
-    @property
-    def average(self) -> float: ...
-    @property
-    def seeds(self) -> int: ...
-    @property
-    def device(self) -> str: ...
+    kind: ClassVar[str] = "pytorch"
+    has_attention: ClassVar[bool] = True
+    has_importance: ClassVar[bool] = True
 
+    head_units: Annotated[int, Field(ge=1, le=512, description="Units of the SiLU layer before the outputs.")] = 16
+    sequence_length: Annotated[int, Field(ge=2, le=252, description="Days in a sequence.")] = 22
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before and after the SiLU layer.")] = 0.2
+    epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the window, always from a cold start.")] = 5
+    batch_size: Annotated[int, Field(ge=1, le=8192, description="Rows per step.")] = 64
+    last_batch_size: Annotated[int, Field(ge=1, le=65536, description="Rows per step in the last epoch.")] = 256
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's first rate.")] = 5e-3
+    final_rate: Annotated[float, Field(ge=0, le=1, description="Last rate of the cosine, as a share.")] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="AdamW's weight decay.")] = 0.01
+    clip: Annotated[float, Field(gt=0, description="Largest gradient norm.")] = 1.0
+    average: Annotated[float, Field(ge=0, lt=1, description="Decay of the weight average that forecasts.")] = 0.99
+    seeds: Annotated[int, Field(ge=1, le=64, description="Networks averaged in logs.")] = 5
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
+
+    @abstractmethod
     def network(self, horizons: int) -> Stacked:
         """Return the stack of `seeds` networks, not drawn yet."""
-        ...
+
+    def fit(self, window: Window) -> Fit:
+        """Train on every realised row before the cut-off."""
+        return fit_ensemble(self, window)
+
+    def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
+        return forecast_ensemble(self, fit, features, origins)
+
+    def attention(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+        """Return the mean weight of each of the last days (lag_days, weight); see `attention_ensemble`."""
+        return attention_ensemble(self, fit, features, origins)
+
+    def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
+        """Return the fitted networks on `origins`, for permutation importance."""
+        return probe_ensemble(self, fit, features, origins)
 
 
-def fit_ensemble(spec: EnsembleSpec, window: Window, on_epoch: Callable[[Epoch], None] | None = None) -> Fit:
+def fit_ensemble(spec: EnsembleModel, window: Window, on_epoch: Callable[[Epoch], None] | None = None) -> Fit:
     """Train the stack on every row whose inputs and shortest label lie before the cut-off.
 
     Raises
@@ -64,7 +79,7 @@ def fit_ensemble(spec: EnsembleSpec, window: Window, on_epoch: Callable[[Epoch],
     """
     import torch
 
-    from volassets.models.training import Recipe, Trainer, history_frame, one_thread
+    from volassets.models.training import Recipe, Trainer, history_frame, machine_kind, one_thread
 
     inputs = build_inputs(window.features, spec.sequence_length)
     rows = training_rows(window, inputs.usable)
@@ -106,10 +121,11 @@ def fit_ensemble(spec: EnsembleSpec, window: Window, on_epoch: Callable[[Epoch],
         },
         tensors=weights_of(network),
         history=history_frame(trainer.history),
+        computed_on=machine_kind(trainer.device, "float32"),
     )
 
 
-def forecast_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+def forecast_ensemble(spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
     """Forecast variances: exp(anchor + level + mean over seeds of the networks' outputs); see `Model.forecast`."""
     inputs = build_inputs(features, spec.sequence_length)
     rows = rows_of(features, origins)
@@ -119,7 +135,9 @@ def forecast_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, orig
     return forecast_frame(dict(zip(fit.horizons, np.exp(log_variance), strict=True)), origins)
 
 
-def attention_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+def attention_ensemble(
+    spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex
+) -> pd.DataFrame:
     """Return which of the last days the networks of `fit` look at.
 
     Parameters
@@ -143,7 +161,7 @@ def attention_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, ori
     return pd.DataFrame({"lag_days": np.arange(len(mean)), "weight": mean / mean.sum()})
 
 
-def probe_ensemble(spec: EnsembleSpec, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
+def probe_ensemble(spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
     """Return the networks of `fit` on `origins`, ready to have an input shuffled."""
     import torch
 
@@ -174,7 +192,7 @@ def _evaluate(fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[[Te
     return values
 
 
-def restored(spec: EnsembleSpec, fit: Fit) -> Stacked:
+def restored(spec: EnsembleModel, fit: Fit) -> Stacked:
     """Return the network that holds the weights of `fit`, on the CPU, as it forecasts."""
     network = spec.network(len(fit.horizons))
     load_weights(network, fit.tensors)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -39,6 +38,7 @@ def fit_to_row(fit: Fit, seconds: float, checkpoint: str, data_hash: str, code_v
         "checkpoint": checkpoint,
         "data_hash": data_hash,
         "code_version": code_version,
+        "computed_on": fit.computed_on or None,
     }
 
 
@@ -59,16 +59,5 @@ def fit_from_row(row: Mapping[str, Any]) -> Fit:
         log_likelihood=None if pd.isna(row["log_likelihood"]) else float(row["log_likelihood"]),
         converged=bool(row["converged"]),
         message=row["message"] or "",
+        computed_on=row.get("computed_on") or "",
     )
-
-
-def spec_of(model: Model) -> dict[str, Any]:
-    """Return the specification's field values in JSON types."""
-    return json.loads(json.dumps(asdict(model)))  # type: ignore[call-overload]
-
-
-def with_members(fit: Fit, members: Sequence[Fit]) -> Fit:
-    """Return `fit` with the fits that a combination is made of."""
-    from dataclasses import replace
-
-    return replace(fit, members={member.model: member for member in members})

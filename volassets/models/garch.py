@@ -25,13 +25,13 @@ from volassets.models.garch_estimation import (
     estimate,
     filter_variances,
 )
-from volassets.models.protocol import TRADING_DAYS, Fit, Window
+from volassets.models.protocol import TRADING_DAYS, Fit, Model, Window
 
 PERCENT = 100.0
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Garch:
+class Garch(Model):
     """GARCH(1,1): h_{t+1} = omega + alpha e_t^2 + beta h_t.
 
     Horizons beyond one day take the mean of the expected variances of t+1 .. t+h, in closed form.
@@ -40,7 +40,7 @@ class Garch:
     name: ClassVar[str] = "garch"
     family: ClassVar[str] = "garch"
     code_version: ClassVar[str] = "1"
-    kind: ClassVar[Kind] = "garch"
+    recursion: ClassVar[Kind] = "garch"
 
     window: Annotated[
         int, Field(ge=250, description="Returns before the cut-off that a fit uses; all where there are fewer.")
@@ -69,7 +69,7 @@ class Garch:
                 f"{window.ticker} has no varying return before {window.month:%Y-%m-%d}: {self.name} needs prices that "
                 "move. Check the bars or choose a later month."
             )
-        found = estimate(self.kind, percent, self.distribution)
+        found = estimate(self.recursion, percent, self.distribution)
         return new_fit(
             self,
             window,
@@ -102,7 +102,7 @@ class Gjr(Garch):
     """GJR-GARCH(1,1,1): a loss adds gamma e_t^2; several days ahead as for GARCH, losses half of all days."""
 
     name: ClassVar[str] = "gjr"
-    kind: ClassVar[Kind] = "gjr"
+    recursion: ClassVar[Kind] = "gjr"
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -116,7 +116,7 @@ class Egarch(Garch):
     """
 
     name: ClassVar[str] = "egarch"
-    kind: ClassVar[Kind] = "egarch"
+    recursion: ClassVar[Kind] = "egarch"
 
 
 def _parameters(found: Estimate, percent: np.ndarray, longest: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ a BLAS, whose last bits depend on the number of threads.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -18,15 +18,14 @@ from pydantic.dataclasses import dataclass
 
 from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.elastic_net import choose_and_fit
-from volassets.models.protocol import Fit, Window
+from volassets.models.protocol import Fit, Model, Window
 
 CLIP = 6.0
 
 
-class _Linear(ABC):
+class _Linear(Model):
     """One equation per horizon on the columns of `inputs`."""
 
-    name: ClassVar[str]
     family: ClassVar[str] = "linear"
     code_version: ClassVar[str] = "1"
 

@@ -26,9 +26,9 @@ from pydantic.dataclasses import dataclass
 from volassets.errors import InputError
 from volassets.features.catalogue import RECIPE
 from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.blocks import Probe, in_blocks, load_weights, weights_of
+from volassets.models.blocks import in_blocks, load_weights, weights_of
 from volassets.models.processor import why_no_bfloat16
-from volassets.models.protocol import TRADING_DAYS, Fit, Window
+from volassets.models.protocol import TRADING_DAYS, Fit, Model, Probe, Window
 
 if TYPE_CHECKING:
     from volassets.models.networks import ReferenceLstm
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class LstmReference:
+class LstmReference(Model):
     """Settings of the reference LSTM."""
 
     name: ClassVar[str] = "lstm_reference"
     family: ClassVar[str] = "lstm"
     code_version: ClassVar[str] = "1"
+    kind: ClassVar[str] = "pytorch"
     uses_selection: ClassVar[bool] = True
+    has_importance: ClassVar[bool] = True
 
     hidden: Annotated[int, Field(ge=1, le=1024, description="Units per LSTM layer.")] = 64
     layers: Annotated[int, Field(ge=1, le=8, description="LSTM layers.")] = 2
@@ -101,7 +103,14 @@ class LstmReference:
         """
         import torch
 
-        from volassets.models.training import Trainer, cut, history_frame, lstm_in_bfloat16, one_thread
+        from volassets.models.training import (
+            Trainer,
+            cut,
+            history_frame,
+            lstm_in_bfloat16,
+            machine_kind,
+            one_thread,
+        )
 
         self.check_machine()
         if self.precision == "bfloat16" and not lstm_in_bfloat16(self.device):
@@ -147,6 +156,7 @@ class LstmReference:
             message="" if trainer.best_epoch < self.epochs else f"still better at the last epoch, {self.epochs}",
             tensors=weights_of(network),
             history=history_frame(trainer.history),
+            computed_on=machine_kind(trainer.device, "bfloat16" if network.short else "float32"),
         )
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
@@ -230,7 +240,7 @@ class SelectedInputs:
     @classmethod
     def of_window(cls, window: Window, length: int) -> SelectedInputs:
         """Take the window's selection; lagged returns belong to the recipe whatever the lags."""
-        if window.selection.empty:
+        if window.selection is None or window.selection.empty:
             raise InputError(
                 f"the window of {window.ticker} in {window.month:%Y-%m} has no feature selection: "
                 "select its features first."

@@ -32,7 +32,7 @@ def require_machine(models: Iterable[Model]) -> None:
         If a model cannot be fitted here.
     """
     for model in models:
-        getattr(model, "check_machine", lambda: None)()
+        model.check_machine()
 
 
 def instruction_limit() -> tuple[str, str]:

@@ -29,4 +29,8 @@ REGISTERED: tuple[type[Model], ...] = (
 )
 
 MODELS: dict[str, type[Model]] = {model.name: model for model in REGISTERED}
-FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(model.family for model in REGISTERED))
+
+
+def families(*, stored_fits: bool = False) -> tuple[str, ...]:
+    """Return the families of the registered models; with `stored_fits`, those whose fits are stored."""
+    return tuple(dict.fromkeys(m.family for m in MODELS.values() if m.stored_fits or not stored_fits))

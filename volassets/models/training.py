@@ -323,6 +323,12 @@ def lstm_in_bfloat16(device: str) -> bool:
     return True
 
 
+def machine_kind(device: torch.device, precision: str) -> str:
+    """Return what the last bits of a training depend on beside its settings: ``cpu float32 AVX512``."""
+    capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
+    return " ".join(filter(None, (device.type, precision, capability)))
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Use one intra-op thread inside the block: processes are the parallelism, and bits stay the same."""

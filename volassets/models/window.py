@@ -8,7 +8,7 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.features.targets import proxy_ratio
-from volassets.models.protocol import Fit, Window
+from volassets.models.protocol import FittedModel, Window
 from volassets.timing import training_length
 
 CALIBRATION_ORIGINS = 500
@@ -43,10 +43,8 @@ def make_window(
     month: pd.Timestamp,
     features: pd.DataFrame,
     horizons: Sequence[int],
-    threshold: float,
-    scaling: str,
     selection: pd.DataFrame | None = None,
-    members: Mapping[str, Fit] | None = None,
+    members: Mapping[str, FittedModel] | None = None,
 ) -> Window:
     """Cut the window that every model of one ticker and month is fitted on.
 
@@ -60,12 +58,10 @@ def make_window(
         Feature table of the ticker, index ``date``, of any length.
     horizons : sequence of int
         Forecast horizons in sessions.
-    threshold, scaling
-        As in `volassets.features.selection.select_features`.
     selection : DataFrame, optional
-        The month's selection, indexed by feature, where it is computed already.
-    members : mapping of str to Fit, optional
-        Fits of the models that a combination averages.
+        The month's selection, indexed by feature; None for models that use none.
+    members : mapping of str to FittedModel, optional
+        What a combination averages.
 
     Raises
     ------
@@ -79,7 +75,7 @@ def make_window(
         features=training,
         horizons=tuple(horizons),
         ratio=proxy_ratio(training["return"], training["proxy_variance"], month),
-        selection=month_selection(month, features, threshold, scaling) if selection is None else selection,
+        selection=selection,
         members=dict(members or {}),
     )
 

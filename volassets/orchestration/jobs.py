@@ -1,30 +1,33 @@
-"""Jobs that the schedules and sensors launch; a person starts from the assets, or with `volassets run`."""
+"""One job per block of steps; the schedules and sensors launch them, a person starts from the assets."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-REFRESH_PRICES, REFIT_MONTHS, COMPARE, COMPARE_PANEL = "refresh_prices", "refit_months", "compare", "compare_panel"
-TICKER_STAGES = ("raw_prices", "realized_vol_features")
-COMPARISONS = ("comparison_reports", "panel_report")
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import blocks
 
-
-def grid_names(assets: Sequence[dg.AssetsDefinition]) -> list[str]:
-    """Return the names of the assets over ticker x refit month, in pipeline order."""
-    names = [key.path[-1] for asset in assets for key in asset.keys]
-    return [name for name in names if name not in (*TICKER_STAGES, *COMPARISONS)]
+Jobs = dict[str, UnresolvedAssetJobDefinition]
 
 
-def build_jobs(assets: Sequence[dg.AssetsDefinition]) -> dict[str, Any]:
+def block_name(block: Sequence[Step]) -> str:
+    """Return the name of a block of steps: its job."""
+    return block[0].job or f"refresh_{block[0].name}"
+
+
+def op_name(block: str) -> str:
+    """Return the name of a block's op, which has the run's options; Dagster wants it to differ from the job's."""
+    return f"{block}_assets"
+
+
+def build_jobs(steps: Sequence[Step]) -> Jobs:
     """Return the jobs by name."""
-    selections = {
-        REFRESH_PRICES: (TICKER_STAGES, "Bars and features of a ticker."),
-        REFIT_MONTHS: (grid_names(assets), "Everything of a ticker's refit months."),
-        COMPARE: (COMPARISONS[:1], "The comparison of a ticker over all its forecasts."),
-        COMPARE_PANEL: (COMPARISONS[1:], "The comparison over all tickers."),
-    }
     return {
-        name: dg.define_asset_job(name, selection=dg.AssetSelection.assets(*selected), description=description)
-        for name, (selected, description) in selections.items()
+        block_name(block): dg.define_asset_job(
+            block_name(block),
+            selection=dg.AssetSelection.assets(*(step.name for step in block)),
+            description=f"Computes {', '.join(step.name for step in block)}: what is missing or stale of them.",
+        )
+        for block in blocks(steps)
     }

@@ -1,32 +1,31 @@
 """When the graph runs by itself: prices first, an hour later what is computed from them.
 
 - ``refresh_prices``: bars and features of every ticker, an hour before each of the others.
-- ``monthly_refit``: per ticker one run over everything of the new month.
-- ``daily_update``: per ticker the forecasts of the running month from the saved fits.
+- ``monthly_refit``: everything of the new month.
+- ``daily_update``: the forecasts of the running month from the saved fits.
 
-Every tick asks for what is missing up to its own time, so that a missed tick is caught up by the next.
+Every tick asks for what is missing in the tables up to its own time, so that a missed tick is caught up by the next.
+One run covers a block of steps over all tickers; the setting ``tickers_per_run`` splits it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from volassets.errors import VolassetsError
-from volassets.orchestration.catch_up import missing_months, months_to_update
-from volassets.orchestration.fetching import LOCAL_SOURCES
-from volassets.orchestration.graph import RANGE_END_TAG, RANGE_START_TAG
-from volassets.orchestration.inputs import Run
-from volassets.orchestration.jobs import REFIT_MONTHS, REFRESH_PRICES, grid_names
-from volassets.orchestration.recorded import recorded_months
-from volassets.partitions import grid_key
+from volassets.orchestration.jobs import Jobs, block_name
+from volassets.orchestration.requests import block_request
+from volassets.pipeline.catch_up import missing_months, months_to_update, stored_months
+from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.inventory import Inventory
+from volassets.pipeline.prices import LOCAL_SOURCES
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import blocks
 from volassets.settings import Settings
-from volassets.timing import contiguous, refit_month
-from volassets.warehouse.store import open_warehouse
+from volassets.timing import refit_month
+from volassets.warehouse.store import Warehouse, open_warehouse
 
-TICKER_TAG = "volassets/ticker"
-SCHEDULE_TAG = "volassets/schedule"
 PRIORITY_TAG = "dagster/priority"
 # A tick must not wait for long: Dagster evaluates it with a deadline.
 TICK_PATIENCE_SECONDS = 10.0
@@ -34,11 +33,11 @@ TICK_PATIENCE_SECONDS = 10.0
 LOCAL_DAYS = 10
 
 
-def build_schedules(
-    settings: Settings, assets: Sequence[dg.AssetsDefinition], jobs: Mapping[str, Any]
-) -> list[dg.ScheduleDefinition]:
+def build_schedules(settings: Settings, steps: Sequence[Step], jobs: Jobs) -> list[dg.ScheduleDefinition]:
     """Return the schedules of `settings`, on unless the bars come with the package."""
-    grid = grid_names(assets)
+    listed = blocks(steps)
+    prices = next(block for block in listed if block[0].compute is None)
+    months = [block for block in listed if block[0].scope in (Scope.TICKER_MONTH, Scope.MONTH)]
     common: dict[str, Any] = {
         "execution_timezone": settings.timezone,
         "default_status": dg.DefaultScheduleStatus.STOPPED
@@ -47,34 +46,41 @@ def build_schedules(
     }
     before = [hour_before(settings.refit_schedule), hour_before(settings.update_schedule)]
 
-    @dg.schedule(name="refresh_prices", cron_schedule=before, job=jobs[REFRESH_PRICES], **common)
-    def refresh_prices(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+    @dg.schedule(name="refresh_prices", cron_schedule=before, job=jobs[block_name(prices)], **common)
+    def refresh_prices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         """Bars and features of every ticker, an hour before a refit or an update."""
         stamp = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        return [
-            dg.RunRequest(
-                run_key=f"refresh_prices:{stamp}:{ticker}",
-                partition_key=ticker,
-                tags={TICKER_TAG: ticker, SCHEDULE_TAG: "refresh_prices", PRIORITY_TAG: "10"},
-            )
-            for ticker in settings.tickers
-        ]
+        for number, tickers in enumerate(_groups(settings, settings.tickers)):
+            places = [Partition(ticker) for ticker in tickers]
+            key = f"refresh_prices:{stamp}:{number}"
+            yield block_request(settings, block_name(prices), (), places, key, "refresh_prices", {PRIORITY_TAG: "10"})
 
-    @dg.schedule(name="monthly_refit", cron_schedule=settings.refit_schedule, job=jobs[REFIT_MONTHS], **common)
+    schedules = [refresh_prices]
+    for number, block in enumerate(months):
+        # The first block has the plain names; one over all tickers, and what follows it, comes after.
+        suffix = f"_{block_name(block)}" if number else ""
+        schedules += _schedules_of(settings, block, suffix, {**common, "job": jobs[block_name(block)]})
+    return schedules
+
+
+def _schedules_of(
+    settings: Settings, block: Sequence[Step], suffix: str, common: dict[str, Any]
+) -> list[dg.ScheduleDefinition]:
+    @dg.schedule(name=f"monthly_refit{suffix}", cron_schedule=settings.refit_schedule, **common)
     def monthly_refit(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         """Everything of the new month, and of every month that is missing up to it."""
-        yield from _requests(context, settings, grid, update=False)
+        yield from _requests(context, settings, block, update=False)
 
-    @dg.schedule(name="daily_update", cron_schedule=settings.update_schedule, job=jobs[REFIT_MONTHS], **common)
+    @dg.schedule(name=f"daily_update{suffix}", cron_schedule=settings.update_schedule, **common)
     def daily_update(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         """The running month's forecasts from its saved fits, and every month that is missing up to now.
 
         Fits are asked for only where they are missing, or where the source has revised old bars
         this month; those that are still right are not computed again.
         """
-        yield from _requests(context, settings, grid, update=True)
+        yield from _requests(context, settings, block, update=True)
 
-    return [refresh_prices, monthly_refit, daily_update]
+    return [monthly_refit, daily_update]
 
 
 def hour_before(cron: str) -> str:
@@ -90,59 +96,59 @@ def hour_before(cron: str) -> str:
 
 
 def _requests(
-    context: dg.ScheduleEvaluationContext, settings: Settings, grid: list[str], update: bool
+    context: dg.ScheduleEvaluationContext, settings: Settings, block: Sequence[Step], update: bool
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    name = "daily_update" if update else "monthly_refit"
-    at = context.scheduled_execution_time
-    now = refit_month(at.date())
-    recorded = recorded_months(context.instance, grid, settings.tickers)
-    last_bars, revised = _stored(settings, now)
+    schedule, name = "daily_update" if update else "monthly_refit", block_name(block)
+    stamp = f"{schedule}:{context.scheduled_execution_time:%Y-%m-%dT%H:%M}:{name}"
+    now = refit_month(context.scheduled_execution_time.date())
+    whole, later = _due(settings, block, now, update)
+    forecasts = [step.name for step in block if step.stage == "forecasts"]
     asked = 0
-    for ticker in settings.tickers:
-        missing = missing_months(recorded[ticker], now)
-        if settings.source in LOCAL_SOURCES:
-            limit = last_bars.get(ticker, pd.Timestamp.min) + pd.Timedelta(days=LOCAL_DAYS)
-            missing = [month for month in missing if month <= limit]
-        updated = months_to_update(recorded[ticker], now) if update else []
-        whole = sorted({*missing, *updated}) if ticker in revised else missing
-        forecasts = [] if ticker in revised else sorted(set(updated) - set(missing))
-        for months, selection in ((whole, grid), (forecasts, [n for n in grid if n.endswith("_forecasts")])):
-            for first, last in contiguous(months):
-                asked += 1
-                yield _request(f"{name}:{at:%Y-%m-%dT%H:%M}", ticker, first, last, selection, name)
+    for kind, due, steps in (("months", whole, []), ("forecasts", later if forecasts else {}, forecasts)):
+        for number, tickers in enumerate(_groups(settings, list(due))):
+            cells = [Partition(ticker, month) for ticker in tickers for month in due[ticker]]
+            if block[0].scope is Scope.MONTH:
+                cells = [Partition("", month) for month in sorted({cell.month for cell in cells if cell.month})]
+            yield block_request(settings, name, steps, cells, f"{stamp}:{kind}:{number}", schedule)
+            asked += 1
     if not asked:
         yield dg.SkipReason(f"every month up to {now:%Y-%m} is there, or the bars do not reach it")
 
 
-def _request(
-    key: str, ticker: str, first: pd.Timestamp, last: pd.Timestamp, selection: Sequence[str], schedule: str
-) -> dg.RunRequest:
-    tags = {TICKER_TAG: ticker, SCHEDULE_TAG: schedule}
-    partition = None
-    if first == last:
-        partition = dg.MultiPartitionKey({"refit_month": f"{first:%Y-%m-%d}", "ticker": ticker})
-    else:
-        tags |= {RANGE_START_TAG: grid_key(ticker, first), RANGE_END_TAG: grid_key(ticker, last)}
-    return dg.RunRequest(
-        run_key=f"{key}:{ticker}:{first:%Y-%m}:{last:%Y-%m}",
-        partition_key=partition,
-        tags=tags,
-        asset_selection=[dg.AssetKey(name) for name in selection],
-    )
-
-
-def _stored(settings: Settings, month: pd.Timestamp) -> tuple[dict[str, pd.Timestamp], set[str]]:
-    """Return the last stored bar per ticker, and the tickers whose old bars were revised since `month` began.
-
-    A store that does not answer in time costs a look at fits that are still right, not the tick.
-    """
+def _due(
+    settings: Settings, steps: Sequence[Step], now: pd.Timestamp, update: bool
+) -> tuple[dict[str, list[pd.Timestamp]], dict[str, list[pd.Timestamp]]]:
+    """Return the months to compute in full, and those whose forecasts alone may lack sessions, by ticker."""
     warehouse = open_warehouse(settings, patience=TICK_PATIENCE_SECONDS)
-    try:
-        bars = warehouse.query("SELECT ticker, max(date) AS last FROM raw_prices GROUP BY ticker")
-        revised = warehouse.query(
-            "SELECT DISTINCT ticker FROM price_revisions WHERE seen_at >= $month", {"month": month.to_pydatetime()}
-        )
-    except VolassetsError as error:
-        Run(settings).log(str(error))
-        return {}, set(settings.tickers)
+    stored = stored_months(Inventory(warehouse), steps, settings)
+    last_bars, revised = _bars(warehouse, now)
+    whole: dict[str, list[pd.Timestamp]] = {}
+    forecasts: dict[str, list[pd.Timestamp]] = {}
+    for ticker in settings.tickers:
+        missing = missing_months(stored[ticker], now)
+        if settings.source in LOCAL_SOURCES:
+            limit = last_bars.get(ticker, pd.Timestamp.min) + pd.Timedelta(days=LOCAL_DAYS)
+            missing = [month for month in missing if month <= limit]
+        updated = months_to_update(stored[ticker], now) if update else []
+        if ticker in revised:
+            missing, updated = sorted({*missing, *updated}), []
+        if missing:
+            whole[ticker] = missing
+        if later := sorted(set(updated) - set(missing)):
+            forecasts[ticker] = later
+    return whole, forecasts
+
+
+def _groups(settings: Settings, tickers: Sequence[str]) -> list[list[str]]:
+    """Return the tickers in the groups that runs are made of."""
+    size = settings.tickers_per_run or max(len(tickers), 1)
+    return [list(tickers[start : start + size]) for start in range(0, len(tickers), size)]
+
+
+def _bars(warehouse: Warehouse, month: pd.Timestamp) -> tuple[dict[str, pd.Timestamp], set[str]]:
+    """Return the last stored bar per ticker, and the tickers whose old bars were revised since `month` began."""
+    bars = warehouse.query("SELECT ticker, max(date) AS last FROM raw_prices GROUP BY ticker")
+    revised = warehouse.query(
+        "SELECT DISTINCT ticker FROM price_revisions WHERE seen_at >= $month", {"month": month.to_pydatetime()}
+    )
     return dict(zip(bars["ticker"], pd.to_datetime(bars["last"]), strict=True)), set(revised["ticker"])

@@ -14,8 +14,8 @@ import pandas as pd
 
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table, cast, quoted
+from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
 from volassets.warehouse.locks import PATIENCE_SECONDS, Patience, locked, log_line
-from volassets.warehouse.store import CheckedReplacement, CheckedUpsert, Warehouse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

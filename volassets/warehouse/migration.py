@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from volassets.settings import Settings
 
 
+# 0.1.0 wrote importance together with its fit and kept no hash of it: it belongs to the fit beside it. The text is that
+# of `volassets.pipeline.fingerprints.importance_hash`, version 1; a test holds the two together.
+IMPORTANCE_HASHES = """
+    UPDATE feature_importance AS i
+    SET data_hash = substr(sha256(f.data_hash || ' importance 1'), 1, 16)
+    FROM fits AS f
+    WHERE i.data_hash IS NULL AND f.ticker = i.ticker AND f.refit_month = i.refit_month AND f.model = i.model
+"""
+
+
 class Schema:
     """The declaration under one set of settings."""
 
@@ -91,6 +101,7 @@ class Schema:
             connection.execute(create_table(table))
         for view in self.views.values():
             connection.execute(create_view(view))
+        connection.execute(IMPORTANCE_HASHES)
         connection.execute(";".join(line for relation in self.relations.values() for line in comments(relation)))
         connection.execute("DELETE FROM schema_version")
         connection.execute("INSERT INTO schema_version VALUES (?, ?)", [SCHEMA_VERSION, self.fingerprint])

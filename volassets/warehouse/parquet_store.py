@@ -20,8 +20,8 @@ from volassets.warehouse.cell_files import CellFiles
 from volassets.warehouse.checks import StoreError, checked_rows
 from volassets.warehouse.declare import Table, View, comments, create_view, literal, quoted
 from volassets.warehouse.duckdb_store import DuckDBWarehouse, put_in_place
+from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE
-from volassets.warehouse.store import CheckedReplacement, CheckedUpsert, Warehouse
 from volassets.warehouse.transfer import copy_rows
 
 if TYPE_CHECKING:

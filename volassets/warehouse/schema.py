@@ -8,32 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volassets.models.registry import FAMILIES
+from volassets.models.registry import MODELS, families
+from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, MONTH, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declare import Column, Table
+from volassets.warehouse.schema_reports import REPORT_TABLES
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
 
 SCHEMA_VERSION = 1
-# Cheap to recompute from the features and from other fits, so they have forecasts and no stored fits.
-FAMILIES_WITHOUT_FITS = ("benchmark", "combined")
-STORED_FAMILIES = tuple(family for family in FAMILIES if family not in FAMILIES_WITHOUT_FITS)
 
-TICKER = Column("ticker", "VARCHAR", "Symbol, as in the settings' list.")
-MONTH = Column("refit_month", "DATE", "First day of the refit month: the cut-off that no fit of it looks past.")
-MODEL = Column("model", "VARCHAR", "Registered name of the model.")
-HORIZON = Column("horizon", "INTEGER", "Sessions ahead, h: the value is about sessions t+1 .. t+h.")
-ORIGIN = Column("origin_date", "DATE", "Last close that the forecast may see, t.")
-TARGET_DATE = Column("target_date", "DATE", "First session that the forecast is about, the one after the origin.")
-DATA_HASH = Column("data_hash", "VARCHAR", "Hash of everything that the cell was computed from.", True)
-SEEN_N = Column("n", "INTEGER", "Origins scored.")
 _CELL = ("ticker", "refit_month")
 _MODEL_CELL = ("ticker", "refit_month", "model")
-
-
-def number(name: str, comment: str) -> Column:
-    """Return a DOUBLE column that may be NULL."""
-    return Column(name, "DOUBLE", comment, True)
 
 
 def tables(settings: Settings) -> dict[str, Table]:
@@ -44,10 +30,9 @@ def tables(settings: Settings) -> dict[str, Table]:
     settings : Settings
         `lags` decides which return lags `realized_vol_features` has.
     """
-    from volassets.warehouse.schema_reports import REPORT_TABLES
-
     listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, _features(settings), LAG_ANALYSIS, SELECTED_FEATURES]
-    listed += [_fits(family) for family in STORED_FAMILIES] + [_forecasts(family) for family in FAMILIES]
+    listed += [_fits(family) for family in families(stored_fits=True)]
+    listed += [_forecasts(family) for family in families()]
     listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *REPORT_TABLES, SCHEMA_VERSION_TABLE]
     return {table.name: table for table in listed}
 
@@ -168,6 +153,7 @@ FIT_COLUMNS = (
     Column("checkpoint", "VARCHAR", "File with the weights, relative to the home; empty where there is none.", True),
     Column("data_hash", "VARCHAR", "Hash of the bars, settings, code version and seed of the fit."),
     Column("code_version", "VARCHAR", "Version of the model's code."),
+    Column("computed_on", "VARCHAR", "Device, precision and instruction set of a network's training.", True),
 )
 
 FORECAST_COLUMNS = (
@@ -186,12 +172,14 @@ FORECAST_COLUMNS = (
 
 
 def _fits(family: str) -> Table:
+    pooled = any(model.family == family and model.scope == "month" for model in MODELS.values())
     return Table(
         f"{family}_fits",
         f"One row per fit of the {family} family: estimated on bars before the refit month.",
         FIT_COLUMNS,
         key=_MODEL_CELL,
-        cell=_MODEL_CELL,
+        # A fit over all tickers is replaced as one.
+        cell=("refit_month", "model") if pooled else _MODEL_CELL,
     )
 
 

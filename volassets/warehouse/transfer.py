@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from volassets.warehouse.checks import StoreError
 from volassets.warehouse.declare import Table, literal, quoted
+from volassets.warehouse.interface import Replacement, Upsert, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION_TABLE
-from volassets.warehouse.store import Replacement, Upsert, Warehouse
 
 if TYPE_CHECKING:
     import pandas as pd

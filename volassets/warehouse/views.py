@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volassets.models.registry import FAMILIES
+from volassets.models.registry import families
+from volassets.warehouse.columns import HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declare import Column, View, quoted
-from volassets.warehouse.schema import (
-    FIT_COLUMNS,
-    FORECAST_COLUMNS,
-    HORIZON,
-    MODEL,
-    ORIGIN,
-    STORED_FAMILIES,
-    TARGET_DATE,
-    TICKER,
-    number,
-)
+from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
@@ -36,11 +27,13 @@ def views(settings: Settings) -> dict[str, View]:
         `horizons` decides which horizons `realized` has.
     """
     listed = (
-        _union("fits", "Every stored fit.", STORED_FAMILIES, FIT_COLUMNS, ("ticker", "refit_month", "model")),
+        _union(
+            "fits", "Every stored fit.", families(stored_fits=True), FIT_COLUMNS, ("ticker", "refit_month", "model")
+        ),
         _union(
             "forecasts",
             "Every forecast of every model.",
-            FAMILIES,
+            families(),
             FORECAST_COLUMNS,
             ("ticker", "refit_month", "model", "origin_date", "horizon"),
         ),
@@ -51,12 +44,10 @@ def views(settings: Settings) -> dict[str, View]:
     return {view.name: view for view in listed}
 
 
-def _union(
-    what: str, comment: str, families: tuple[str, ...], columns: tuple[Column, ...], key: tuple[str, ...]
-) -> View:
+def _union(what: str, comment: str, of: tuple[str, ...], columns: tuple[Column, ...], key: tuple[str, ...]) -> View:
     names = ", ".join(quoted(column.name) for column in columns)
-    parts = [f"SELECT {names}, '{family}' AS family FROM {family}_{what}" for family in families]
-    needs = tuple(f"{family}_{what}" for family in families)
+    parts = [f"SELECT {names}, '{family}' AS family FROM {family}_{what}" for family in of]
+    needs = tuple(f"{family}_{what}" for family in of)
     return View(what, comment, (*columns, _FAMILY), key, needs, " UNION ALL ".join(parts))
 
 

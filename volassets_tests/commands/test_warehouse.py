@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from volassets.cli import cli
 from volassets.settings import load_settings
-from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
+from volassets.warehouse.store import Replacement, Upsert, Warehouse, open_warehouse
 from volassets_tests.warehouse.frames import cells, fit_rows, price_rows
 
 CHECKPOINT = "checkpoints/^GSPC/2016-01/lstm-h1.safetensors"
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("VOLASSETS_HOME", str(folder))
     warehouse = open_warehouse(load_settings())
-    warehouse.upsert("raw_prices", price_rows())
+    warehouse.write(Upsert("raw_prices", price_rows()))
     fit = fit_rows(model="lstm").assign(checkpoint=CHECKPOINT)
     warehouse.write(Replacement("lstm_fits", fit, cells(fit)))
     (folder / CHECKPOINT).parent.mkdir(parents=True)
@@ -69,7 +69,7 @@ def test_what_is_refused(source: str, destination: str, code: int, message: str)
 
 def test_a_store_with_rows_is_not_written_into(home: Path, tmp_path: Path) -> None:
     url = f"parquet:{tmp_path / 'cells'}"
-    opened(home, url).upsert("raw_prices", price_rows("A"))
+    opened(home, url).write(Upsert("raw_prices", price_rows("A")))
     result = convert("duckdb", url)
     assert result.exit_code == 1
     assert "already has rows in raw_prices" in result.output

@@ -11,7 +11,13 @@ import dagster as dg
 import pytest
 
 from volassets.orchestration.instance import open_instance
-from volassets.orchestration.status import read_status
+from volassets.orchestration.orphaned_runs import orphaned_runs
+from volassets.orchestration.record import Difference, differences, recorded_versions
+from volassets.pipeline.context import Context
+from volassets.pipeline.planner import MISSING, PlannedCell
+from volassets.pipeline.status import read_status
+from volassets.pipeline.steps import steps
+from volassets.settings import Settings
 from volassets_tests.end_to_end.local import REPOSITORY, Machine, machine
 from volassets_tests.end_to_end.servers import wait_until
 
@@ -94,6 +100,19 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     patch.undo()
 
 
+def _status(settings: Settings) -> tuple[list[PlannedCell], list[Difference]]:
+    """Return the missing and stale cells, and where Dagster's record differs, as `volassets status` finds them."""
+    listed = steps(settings)
+    recorded = recorded_versions(open_instance(settings.home), listed)
+    cells: list[PlannedCell] = []
+    differing: list[Difference] = []
+    for state, portion in read_status(Context(settings), listed):
+        assert [ticker.bars_to for ticker in portion if ticker.bars_to is None] == []
+        cells += [cell for ticker in portion for cell in ticker.cells]
+        differing += differences(state, listed, recorded, [ticker.ticker for ticker in portion])
+    return cells, differing
+
+
 GRID_CELLS = {
     *(("^GSPC", month) for month in ("2018-01", "2018-02", "2018-03", "2018-06", "2018-08", "2018-12")),
     *(("^IXIC", month) for month in ("2018-10", "2018-11")),
@@ -145,11 +164,10 @@ def test_a_backfill_of_a_job_is_refused_with_the_remedy(launched: Launched) -> N
 
 def test_dagsters_record_agrees_with_the_tables(launched: Launched) -> None:
     settings = launched.machine.settings
-    status = read_status(settings, open_instance(settings.home), local=True)
-    assert status.differences == []
-    assert status.killed == []
-    stale = [cell for ticker in status.tickers for cell in ticker.cells if cell.reason != "missing"]
-    assert stale == []
+    cells, differing = _status(settings)
+    assert differing == []
+    assert orphaned_runs(open_instance(settings.home), settings.home) == []
+    assert [cell for cell in cells if cell.reason != MISSING] == []
 
 
 def test_every_partition_has_its_check_results(launched: Launched) -> None:
@@ -197,5 +215,5 @@ def test_daemon_and_webserver_are_killed_in_a_backfill(launched: Launched) -> No
     )
     assert home.warehouse().query(twice)["n"].tolist() == [0]
     wait_until(lambda: not any(run["status"] in ("STARTED", "QUEUED") for run in home.runs()), SECONDS, "the queue")
-    settings = home.settings
-    assert read_status(settings, open_instance(settings.home), local=True).differences == []
+    _, differing = _status(home.settings)
+    assert differing == []

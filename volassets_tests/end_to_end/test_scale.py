@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from volassets.market.sources import make_source
-from volassets.orchestration import stages
-from volassets.orchestration.inputs import Run
-from volassets.orchestration.ticker_stages import build_feature_table, ingest_prices
+from volassets.pipeline.context import Context
+from volassets.pipeline.executor import Executor
+from volassets.pipeline.planner import partitions_of
+from volassets.pipeline.state import State
+from volassets.pipeline.steps import steps
 from volassets.settings import load_settings
 from volassets.timing import months_between, refit_month
 from volassets.warehouse.store import Warehouse
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 TICKERS = ("^GSPC", "^IXIC")
 MODELS = ("naive", "garch", "gjr")
 FIRST, LAST = "2017-01", "2018-12"
+PRICES = ("raw_prices", "realized_vol_features")
 GRID = ("lag_analysis", "selected_features", "garch_fits", "garch_forecasts", "benchmark_forecasts")
 BACKFILL_SECONDS = 600.0
 # How long a fit took and when a bar was fetched is of one run.
@@ -84,18 +86,12 @@ class Reader:
 def undisturbed(home: Path) -> Warehouse:
     """Compute the same cells in this process into the embedded store, and return it."""
     settings = load_settings(home, {"tickers": TICKERS, "models": MODELS, "jobs": 2})
-    run = Run(settings)
-    for ticker in TICKERS:
-        ingest_prices(run, ticker, make_source(settings))
-        build_feature_table(run, ticker)
-    months = months_between(refit_month(FIRST), refit_month(LAST))
-    cells = dict.fromkeys(TICKERS, months)
-    stages.analyse_lags(run, cells)
-    stages.select_features(run, cells)
-    stages.fit_family(run, "garch", cells)
-    for family in ("garch", "benchmark"):
-        stages.forecast_family(run, family, cells)
-    return run.warehouse
+    months = dict.fromkeys(TICKERS, months_between(refit_month(FIRST), refit_month(LAST)))
+    asked = [step for step in steps(settings) if step.name in (*PRICES, *GRID)]
+    with Context(settings) as context:
+        done = list(Executor(State(context)).run(asked, {step.name: partitions_of(step, months) for step in asked}))
+        assert not [item.failures for item in done if item.failures]
+        return context.warehouse
 
 
 def rows(warehouse: Warehouse, table: str) -> pd.DataFrame:
@@ -123,7 +119,7 @@ def test_a_killed_worker_loses_nothing_and_a_reader_never_fails(deployment: Clus
         deployment.worker(name).start()
     warehouse = deployment.warehouse()
     keys = (f"{FIRST}-01|{TICKERS[0]}", f"{LAST}-01|{TICKERS[-1]}")
-    prices = dict.fromkeys(("raw_prices", "realized_vol_features"), TICKERS)
+    prices = dict.fromkeys(PRICES, TICKERS)
     backfill = deployment.backfill({**prices, **dict.fromkeys(GRID, keys)})
     deployment.daemon.start()
     with Reader(warehouse) as reader:
@@ -143,7 +139,7 @@ def test_a_killed_worker_loses_nothing_and_a_reader_never_fails(deployment: Clus
     assert reader.orphans == 0
     failed = [run for run in deployment.runs() if run["status"] == "FAILURE"]
     assert len(failed) == 1, "one run was killed, and one run only"
-    for table in ("raw_prices", "realized_vol_features", *GRID):
+    for table in (*PRICES, *GRID):
         assert_frame_equal(rows(warehouse, table), rows(expected, table), check_exact=True, obj=table)
     homes = [path for name in ("one", "two") for path in (deployment.folder / name).iterdir()]
     assert {path.name for path in homes} <= {"dagster", "tmp", "locks"}, "a worker kept something for itself"

@@ -8,18 +8,19 @@ import pytest
 
 from volassets.errors import InputError
 from volassets.evaluation.importance import feature_importance
+from volassets.models.benchmark import Naive
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Fit, Window
 from volassets.models.sequences import CHANNELS, STATIC
-from volassets.models.window import make_window
+from volassets_tests.models.windows import selecting_window
 
 SMALL = Lstm(epochs=3, seeds=2)
 
 
 @pytest.fixture(scope="module")
 def window(sp500_features: pd.DataFrame) -> Window:
-    return make_window("^GSPC", pd.Timestamp("2006-01"), sp500_features, (1, 5), 0.95, "standardize")
+    return selecting_window(sp500_features, "2006-01")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def fit(window: Window) -> Fit:
 
 
 def test_every_input_is_shuffled_and_the_order_is_by_rise(fit: Fit, window: Window) -> None:
-    frame = feature_importance(fit, window, repeats=2)
+    frame = feature_importance(SMALL, fit, window, repeats=2)
     assert list(frame.columns) == ["feature", "delta_qlike", "std_error"]
     expected = {f"sequence:{name}" for name in CHANNELS} | {f"static:{name}" for name in STATIC}
     assert set(frame["feature"]) == expected
@@ -38,7 +39,7 @@ def test_every_input_is_shuffled_and_the_order_is_by_rise(fit: Fit, window: Wind
 
 
 def test_same_fit_gives_the_same_numbers(fit: Fit, window: Window) -> None:
-    frames = [feature_importance(fit, window, repeats=2) for _ in range(2)]
+    frames = [feature_importance(SMALL, fit, window, repeats=2) for _ in range(2)]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
 
 
@@ -46,7 +47,7 @@ def test_input_without_weights_does_not_matter(fit: Fit, window: Window) -> None
     tensors = {name: tensor.copy() for name, tensor in fit.tensors.items()}
     number = CHANNELS.index("volume_surprise")
     tensors["recurrent"][:, :, number] = 0
-    frame = feature_importance(dataclasses.replace(fit, tensors=tensors), window, repeats=2).set_index("feature")
+    frame = feature_importance(SMALL, dataclasses.replace(fit, tensors=tensors), window, repeats=2).set_index("feature")
     assert frame.loc["sequence:volume_surprise", "delta_qlike"] == 0
     assert frame.loc["sequence:volume_surprise", "std_error"] == 0
     assert frame.loc["sequence:log_proxy", "delta_qlike"] != 0
@@ -57,7 +58,7 @@ def test_input_that_decides_comes_first(fit: Fit, window: Window) -> None:
     place = tensors["hidden"].shape[2] - len(STATIC) + STATIC.index("return_z_negative")
     tensors["hidden"][:, 0, place] = 1
     tensors["output"][:, :, 0] = -1
-    frame = feature_importance(dataclasses.replace(fit, tensors=tensors), window)
+    frame = feature_importance(SMALL, dataclasses.replace(fit, tensors=tensors), window)
     assert frame["feature"].iloc[0] == "static:return_z_negative"
     assert (frame["delta_qlike"].iloc[1:] == 0).all()
 
@@ -65,18 +66,18 @@ def test_input_that_decides_comes_first(fit: Fit, window: Window) -> None:
 def test_reference_is_judged_on_its_validation_rows(window: Window) -> None:
     spec = LstmReference(hidden=8, window=300, epochs=2, sequence_length=10)
     reference = spec.fit(window)
-    frame = feature_importance(reference, window, repeats=2)
+    frame = feature_importance(spec, reference, window, repeats=2)
     assert set(frame["feature"]) == set(reference.parameters["features"])
     days = window.features.index[-1 - reference.parameters["n_validation"] : -1]
     changed = window.features.copy()
     earlier = changed.index < days[0] - pd.Timedelta(days=60)
     changed.loc[earlier] *= 2.0
-    again = feature_importance(reference, dataclasses.replace(window, features=changed), repeats=2)
+    again = feature_importance(spec, reference, dataclasses.replace(window, features=changed), repeats=2)
     pd.testing.assert_frame_equal(again, frame, check_exact=True)
 
 
 def test_models_without_inputs_are_refused(fit: Fit, window: Window) -> None:
     with pytest.raises(InputError, match="no inputs to shuffle"):
-        feature_importance(dataclasses.replace(fit, model="naive", spec={}), window)
+        feature_importance(Naive(), Naive().fit(window), window)
     with pytest.raises(InputError, match="2 repeats"):
-        feature_importance(fit, window, repeats=1)
+        feature_importance(SMALL, fit, window, repeats=1)

@@ -22,7 +22,7 @@ def features(simulated_bars) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fit(features):
-    return LogHar().fit(make_window("AAA", MONTH, features, (1, 5), 0.95, "standardize"))
+    return LogHar().fit(make_window("AAA", MONTH, features, (1, 5)))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import duckdb
 
 NULL = "\\N"
 # When a row was made and how long that took is of one run only; `schema_version` is about the declaration.
-OF_ONE_RUN = ("seconds", "fetched_at", "seen_at")
+OF_ONE_RUN = ("seconds", "fetched_at", "seen_at", "computed_on")
 NO_RESULT = ("schema_version",)
 # A finding that counts the sessions up to the day of the run changes by itself.
 LASTING = {"data_quality": "check_name <> 'old_bars'"}

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.evaluation import pipeline as graph
 from volassets.evaluation.audit import CONTROL, UNCHANGED
-from volassets.evaluation.pipeline import audit_ticker, cut_dates
 from volassets.features import table
 from volassets.features.selection import select_features
 from volassets.features.targets import proxy_ratio
-from volassets.market.calendar import calendar_for
 from volassets.models import window
 from volassets.models.registry import MODELS
+from volassets.pipeline import model_steps, price_steps, selection_steps
+from volassets.pipeline.audit import audit_ticker, cut_dates, memory_pipeline
 from volassets.settings import Settings
 
 MONTH = pd.Timestamp("2007-08-01")
@@ -29,31 +28,32 @@ def bars(sp500_bars) -> pd.DataFrame:
     return sp500_bars.loc["2003":"2008"]
 
 
-def _models(names: tuple[str, ...]) -> dict[str, object]:
-    return {name: Settings().model(name) for name in names}
-
-
-def _small(name: str) -> object:
-    fields = getattr(MODELS[name], "__dataclass_fields__", {})
+def _small_settings(names: tuple[str, ...], **fields: object) -> Settings:
+    """Return settings whose networks are small."""
     small = {"seeds": 2, "epochs": 1, "members": ("elastic_net", "lstm", "gjr")}
-    return MODELS[name](**{key: value for key, value in small.items() if key in fields})
+    sections = {
+        name: {key: value for key, value in small.items() if key in getattr(MODELS[name], "__dataclass_fields__", {})}
+        for name in names
+    }
+    return Settings(models=names, model_sections=sections, **fields)
 
 
 def test_the_graph_passes_with_every_model(bars):
-    models = {name: _small(name) for name in Settings().chosen_models}
-    result = audit_ticker("^GSPC", bars, models, calendar_for("^GSPC"), month=MONTH)
+    settings = _small_settings(Settings().models, importance="monthly")
+    result = audit_ticker("^GSPC", bars, settings, month=MONTH)
     assert result.passed, result.text()
     rules = result.comparisons
     compared = rules[rules["rule"] == UNCHANGED].groupby("stage")["rows"].min()
-    assert set(compared.index) == {"features", "lags", "selection", "fits", "forecasts"}
-    assert compared["fits"] == len(models)
+    assert set(compared.index) == {"features", "lags", "selection", "fits", "importance", "forecasts"}
+    assert set(rules["stage"]) == {*compared.index, "labels"}
+    assert compared["fits"] == sum(model.stored_fits for model in settings.chosen_models.values())
     assert (rules.loc[rules["rule"] == CONTROL, "changed_rows"] > 0).all()
     assert set(rules["cut_date"]) == set(cut_dates(pd.DatetimeIndex(bars.index), MONTH))
 
 
 def _after_building(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[pytest.MonkeyPatch], None]:
     def plant(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(table, "build_features", lambda *given, **named: change(BUILD(*given, **named)))
+        patch.setattr(price_steps, "build_features", lambda *given, **named: change(BUILD(*given, **named)))
 
     return plant
 
@@ -72,7 +72,7 @@ def _full_sample_selection(threshold_only: bool) -> Callable[[pytest.MonkeyPatch
         first, second = (leaky, honest) if threshold_only else (honest, leaky)
         return first.drop(columns=scaler).join(second[scaler])
 
-    return lambda patch: patch.setattr(graph, "month_selection", select)
+    return lambda patch: patch.setattr(selection_steps, "month_selection", select)
 
 
 PLANTED = {
@@ -82,7 +82,7 @@ PLANTED = {
     "shift": _on_column(lambda z: z.shift(-1)),
     "full_sample_winsorising": _on_column(lambda z: z.clip(z.quantile(0.01), z.quantile(0.99))),
     "full_sample_ratio": lambda patch: patch.setattr(
-        graph,
+        model_steps,
         "make_window",
         lambda ticker, month, features, *rest: window.Window(
             **{
@@ -98,15 +98,16 @@ PLANTED = {
 @pytest.mark.parametrize("leak", PLANTED)
 def test_the_graph_with_a_planted_leak_fails(bars, monkeypatch, leak):
     PLANTED[leak](monkeypatch)
-    result = audit_ticker("^GSPC", bars, _models(CHEAP), calendar_for("^GSPC"), month=MONTH)
+    result = audit_ticker("^GSPC", bars, Settings(models=CHEAP), month=MONTH)
     assert not result.passed
     assert UNCHANGED in set(result.failures["rule"])
     assert "was" in result.first_difference
 
 
 def test_options_reach_the_functions(bars):
-    options = graph.GraphOptions(horizons=(1,), proxy="squared_return", scaling="minmax", lags=(1, 3))
-    stages = graph.graph_pipeline("^GSPC", _models(("ewma",)), calendar_for("^GSPC"), (MONTH,), options)(bars)
+    settings = Settings(models=("ewma",), horizons=(1,), proxy="squared_return", scaling="minmax", lags=(1, 3))
+    stages = memory_pipeline("^GSPC", settings, (MONTH,))(bars)
+    assert set(stages) == {"features", "labels", "lags", "selection", "forecasts"}
     assert stages["forecasts"]["horizon"].unique().tolist() == [1]
     assert {"ret_lag_1", "ret_lag_3"} <= set(stages["features"].columns)
     assert "ret_lag_6" not in stages["features"].columns

@@ -8,8 +8,8 @@ import pytest
 
 from volassets.errors import InputError
 from volassets.evaluation.audit import CONTROL, EXACTLY_H, UNCHANGED, audit, differing_cells, replace_future
-from volassets.evaluation.pipeline import cut_dates
 from volassets.market.calendar import calendar_for
+from volassets.pipeline.audit import cut_dates
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.leakage.wrong_pipelines import PLANTED, Steps
 

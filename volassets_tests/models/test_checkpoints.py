@@ -10,14 +10,14 @@ from safetensors.numpy import save as encode
 
 import volassets.models
 from volassets.errors import InputError
+from volassets.files import read_whole
 from volassets.models import checkpoints
 from volassets.models.forecasting import forecast
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Fit, Model
 from volassets.models.transformer import Transformer
-from volassets.models.window import make_window
-from volassets_tests.models.windows import origins_after
+from volassets_tests.models.windows import origins_after, selecting_window
 
 MONTH = "2004-01"
 NETWORKS: tuple[Model, ...] = (
@@ -29,7 +29,7 @@ NETWORKS: tuple[Model, ...] = (
 
 @pytest.fixture(scope="module")
 def fits(sp500_features: pd.DataFrame) -> dict[str, Fit]:
-    window = make_window("^GSPC", pd.Timestamp(MONTH), sp500_features, (1, 5, 22), 0.95, "standardize")
+    window = selecting_window(sp500_features, MONTH, (1, 5, 22))
     return {spec.name: spec.fit(window) for spec in NETWORKS}
 
 
@@ -42,7 +42,7 @@ def path(tmp_path: Path, fits: dict[str, Fit]) -> Path:
 
 def with_header(path: Path, **changes: object) -> Path:
     """Rewrite the file with other entries in its header."""
-    metadata, tensors = checkpoints._read(path)
+    metadata, tensors = checkpoints._read(path, read_whole)
     header = {**json.loads(metadata[checkpoints.HEADER]), **changes}
     path.write_bytes(encode(tensors, metadata={checkpoints.HEADER: json.dumps(header)}))
     return path
@@ -67,6 +67,17 @@ def test_forecasts_reproduce_from_the_file_alone(
 def test_same_fit_gives_the_same_bytes(path: Path, fits: dict[str, Fit], tmp_path: Path) -> None:
     checkpoints.save(fits["lstm"], tmp_path / "again", "abc", Lstm.code_version)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_the_file_is_what_encode_returns_and_reads_from_memory_too(path: Path, fits: dict[str, Fit]) -> None:
+    content = checkpoints.encode(fits["lstm"], "abc", Lstm.code_version)
+    assert path.read_bytes() == content
+    asked = []
+    loaded = checkpoints.load("nowhere", "abc", read=lambda place: asked.append(place) or content)
+    assert asked == ["nowhere"]
+    assert loaded.tensors.keys() == fits["lstm"].tensors.keys()
+    for name, tensor in fits["lstm"].tensors.items():
+        np.testing.assert_array_equal(loaded.tensors[name], tensor)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.999])
@@ -116,7 +127,7 @@ def test_other_versions_are_refused(path: Path, changes: dict[str, object], mess
 
 
 def test_incomplete_header_is_refused(path: Path) -> None:
-    metadata, tensors = checkpoints._read(path)
+    metadata, tensors = checkpoints._read(path, read_whole)
     header = json.loads(metadata[checkpoints.HEADER])
     del header["parameters"]
     path.write_bytes(encode(tensors, metadata={checkpoints.HEADER: json.dumps(header)}))

@@ -11,8 +11,7 @@ from volassets.features.catalogue import RECIPE
 from volassets.models.lstm_reference import LstmReference, SelectedInputs
 from volassets.models.protocol import TRADING_DAYS, Fit, Window
 from volassets.models.training import lstm_in_bfloat16, multiplies_bfloat16
-from volassets.models.window import make_window
-from volassets_tests.models.windows import origins_after, window_of
+from volassets_tests.models.windows import origins_after, selecting_window, window_of
 
 MONTH = "2004-01"
 SMALL = LstmReference(hidden=8, window=300, epochs=6, patience=2, sequence_length=10)
@@ -20,7 +19,7 @@ SMALL = LstmReference(hidden=8, window=300, epochs=6, patience=2, sequence_lengt
 
 @pytest.fixture(scope="module")
 def window(sp500_features: pd.DataFrame) -> Window:
-    return make_window("^GSPC", pd.Timestamp(MONTH), sp500_features, (1, 5), 0.95, "standardize")
+    return selecting_window(sp500_features, MONTH)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_a_fit_in_bfloat16_forecasts_on_every_machine(
 
 
 def test_minmax_scaling_reaches_the_network(sp500_features: pd.DataFrame) -> None:
-    window = make_window("^GSPC", pd.Timestamp(MONTH), sp500_features, (1,), 0.95, "minmax")
+    window = selecting_window(sp500_features, MONTH, (1,), "minmax")
     sequence = SelectedInputs.of_window(window, 10).build(window.features)[..., 100:]
     assert sequence.min() >= -1e-6
     assert sequence.max() <= 1 + 1e-6

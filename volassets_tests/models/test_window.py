@@ -8,7 +8,7 @@ from volassets.errors import InputError
 from volassets.features.table import build_features
 from volassets.features.targets import proxy_ratio
 from volassets.market.calendar import calendar_for
-from volassets.models.window import calibration_origins, make_window
+from volassets.models.window import calibration_origins, make_window, month_selection
 from volassets.timing import origins_of_month
 
 MONTH = pd.Timestamp("2008-03-01")
@@ -19,14 +19,18 @@ def features(simulated_bars) -> pd.DataFrame:
     return build_features(simulated_bars(900, 3), calendar_for("AAA"))
 
 
+def _selecting(features):
+    return make_window("AAA", MONTH, features, (1, 5), month_selection(MONTH, features, 0.95, "standardize"))
+
+
 def test_a_window_ends_before_the_cut_off_and_depends_on_nothing_after(features):
-    window = make_window("AAA", MONTH, features, (1, 5), 0.95, "standardize")
+    window = _selecting(features)
     assert window.features.index[-1] < MONTH <= features.index[len(window.features)]
     assert window.ratio == proxy_ratio(features["return"], features["proxy_variance"], MONTH)
     later = features.copy()
     later.loc[MONTH:] = np.random.default_rng(0).random(later.loc[MONTH:].shape)
     for other in (later, features.loc[: MONTH - pd.Timedelta(days=1)]):
-        again = make_window("AAA", MONTH, other, (1, 5), 0.95, "standardize")
+        again = _selecting(other)
         pd.testing.assert_frame_equal(again.features, window.features, check_exact=True)
         pd.testing.assert_frame_equal(again.selection, window.selection, check_exact=True)
         assert again.ratio == window.ratio
@@ -37,7 +41,8 @@ def test_a_window_ends_before_the_cut_off_and_depends_on_nothing_after(features)
 
 def test_a_given_selection_is_used(features):
     selection = pd.DataFrame({"selected": [True]}, index=["log_proxy"])
-    assert make_window("AAA", MONTH, features, (1,), 0.95, "standardize", selection=selection).selection is selection
+    assert make_window("AAA", MONTH, features, (1,), selection).selection is selection
+    assert make_window("AAA", MONTH, features, (1,)).selection is None
 
 
 def test_calibration_origins_join_the_months(features):
@@ -54,4 +59,4 @@ def test_calibration_origins_join_the_months(features):
 
 def test_no_bar_before_the_cut_off_names_the_month(features):
     with pytest.raises(InputError, match="2001-05"):
-        make_window("AAA", pd.Timestamp("2001-05-01"), features, (1,), 0.95, "standardize")
+        make_window("AAA", pd.Timestamp("2001-05-01"), features, (1,))

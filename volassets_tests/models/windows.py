@@ -1,4 +1,4 @@
-"""A training window cut the way the graph cuts it, without the selection that only networks read."""
+"""A training window cut the way the pipeline cuts it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from volassets.models.protocol import Fit, Window
-from volassets.models.window import make_window
+from volassets.models.protocol import FittedModel, Window
+from volassets.models.window import make_window, month_selection
 
 
 def window_of(
     features: pd.DataFrame,
     month: str = "2008-10",
     horizons: tuple[int, ...] = (1, 5, 22),
-    members: Mapping[str, Fit] | None = None,
+    members: Mapping[str, FittedModel] | None = None,
 ) -> Window:
-    """Return the window of `month`."""
-    return make_window(
-        "^GSPC", pd.Timestamp(month), features, horizons, 0.95, "standardize", pd.DataFrame(), members=members
-    )
+    """Return the window of `month`, without the selection that only the reference network reads."""
+    return make_window("^GSPC", pd.Timestamp(month), features, horizons, members=members)
+
+
+def selecting_window(
+    features: pd.DataFrame, month: str, horizons: tuple[int, ...] = (1, 5), scaling: str = "standardize"
+) -> Window:
+    """Return the window of `month` with its selection."""
+    selection = month_selection(pd.Timestamp(month), features, 0.95, scaling)
+    return make_window("^GSPC", pd.Timestamp(month), features, horizons, selection)
 
 
 def origins_after(features: pd.DataFrame, month: str = "2008-10", count: int = 20, before: int = 0) -> pd.DatetimeIndex:

@@ -9,10 +9,10 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration.build import build_assets, build_resources
-from volassets.orchestration.checks import build_checks
-from volassets.orchestration.graph import RANGE_END_TAG, RANGE_START_TAG
-from volassets.orchestration.running import QUIET
+from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG, build_assets
+from volassets.orchestration.resources import Home
+from volassets.orchestration.runner import QUIET
+from volassets.pipeline.steps import graph_steps
 from volassets.settings import Settings
 from volassets.warehouse.store import open_warehouse
 
@@ -24,10 +24,10 @@ def _materialize(
 ) -> tuple[dg.ExecuteInProcessResult, Evaluations]:
     """Run a range, as the UI's backfill does; return its check results by (check, partition)."""
     result = dg.materialize(
-        [*build_assets(settings), *build_checks(settings)],
+        build_assets(settings, graph_steps(settings)),
         selection=selection,
         instance=instance,
-        resources=build_resources(settings),
+        resources={"home": Home(settings)},
         tags={RANGE_START_TAG: first, RANGE_END_TAG: last},
         run_config=QUIET,
         raise_on_error=False,
@@ -70,7 +70,7 @@ def test_bad_bars_stop_their_ticker_alone(two: Settings, instance: dg.DagsterIns
     month = "2006-12-01"
     grid, _ = _materialize(two, instance, ["lag_analysis"], f"{month}|GOOD", f"{month}|BAD")
     assert not grid.success
-    assert "BAD" in str(grid.failure_data_for_node("lag_analysis"))
+    assert "BAD" in str(grid.failure_data_for_node("refit_months_assets"))
     assert instance.get_materialized_partitions(dg.AssetKey("lag_analysis")) == {f"{month}|GOOD"}
 
 
@@ -89,7 +89,9 @@ def test_bad_bars_alone_block_the_chain_and_keep_the_stored_ones(
     write_csv("GOOD", broken)
     result, found = _materialize(two, instance, ["raw_prices", "realized_vol_features"], "GOOD", "GOOD")
     assert not result.success
-    assert [event.step_key for event in result.all_events if event.is_step_failure] == ["raw_prices"]
+    assert [event.step_key for event in result.all_events if event.is_step_failure] == ["refresh_prices_assets"]
+    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert "realized_vol_features" not in made
     assert found["bars_valid", "GOOD"].blocking
     pd.testing.assert_frame_equal(warehouse.read("raw_prices"), before)
     assert set(warehouse.read("data_quality", severity="error")["ticker"]) == {"GOOD"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 import volassets
-from volassets.orchestration.build import build_definitions
+from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import INSTANCE_YAML
 from volassets.settings import load_settings
 
@@ -19,6 +19,7 @@ ASSETS = [
     "benchmark_forecasts",
     "combined_forecasts",
     "comparison_reports",
+    "feature_importance",
     "garch_fits",
     "garch_forecasts",
     "lag_analysis",

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration.build import build_definitions
-from volassets.orchestration.graph import RANGE_END_TAG, RANGE_START_TAG, dimension_tags
-from volassets.orchestration.jobs import grid_names
-from volassets.orchestration.schedules import TICKER_TAG, hour_before
-from volassets.partitions import cells_of_keys, grid_key
+from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
+from volassets.orchestration.graph import build_definitions
+from volassets.orchestration.jobs import op_name
+from volassets.orchestration.requests import TICKERS_TAG
+from volassets.orchestration.schedules import hour_before
+from volassets.pipeline.cells import Partition, Scope, bounding_range, partitions_of_spans
+from volassets.pipeline.inventory import Inventory
+from volassets.pipeline.steps import graph_steps
 from volassets.settings import Settings, load_settings
-from volassets.timing import months_between
+from volassets.warehouse.declare import Table
+from volassets.warehouse.store import Replacement, Upsert, open_warehouse
 
 NEW_YORK = ZoneInfo("America/New_York")
 GRID = ["lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"]
@@ -37,7 +42,7 @@ def download(home: Path) -> Callable[..., Settings]:
 
 
 class Machine:
-    """The daemon's part: evaluates ticks, and records what a run of each request would."""
+    """The daemon's part: evaluates ticks, and stores what a run of each request would."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
@@ -54,47 +59,61 @@ class Machine:
         assert data.run_requests or data.skip_message
         return list(data.run_requests or [])
 
-    def record(self, requests: Iterable[dg.RunRequest], fail: Iterable[str] = ()) -> None:
-        """Record every cell of the requests whose ticker does not fail."""
+    def record(self, settings: Settings, requests: Iterable[dg.RunRequest], fail: Iterable[str] = ()) -> None:
+        """Store every cell of the requests whose ticker does not fail."""
+        warehouse = open_warehouse(settings)
+        steps = {step.name: step for step in graph_steps(settings)}
         for request in requests:
-            if request.tags[TICKER_TAG] in fail:
+            cells = [place for place in cells_of(settings, request) if place.ticker not in fail]
+            if not cells:
                 continue
-            for asset in request.asset_selection or ():
-                for key in keys_of(request):
-                    event = dg.AssetMaterialization(asset, partition=key, tags=dimension_tags(key))
-                    self.instance.report_runless_asset_event(event)
+            for step in (steps[key.path[-1]] for key in request.asset_selection or map(dg.AssetKey, GRID)):
+                table = warehouse.table(step.table)
+                models = [model.name for model in step.models if model.name in settings.models] or [""]
+                rows = [filled(table, place, model) for place in cells for model in models]
+                names = pd.DataFrame(rows)[list(table.cell)]
+                warehouse.write(Replacement(step.table, pd.DataFrame(rows), names))
 
 
-def keys_of(request: dg.RunRequest) -> list[str]:
-    """Return the grid keys of a request, single or range."""
-    if request.partition_key:
-        assert RANGE_START_TAG not in request.tags
-        return [str(request.partition_key)]
-    (ticker, first), (_, last) = (
-        next((name, months[0]) for name, months in cells_of_keys([request.tags[tag]]).items())
-        for tag in (RANGE_START_TAG, RANGE_END_TAG)
-    )
-    return [grid_key(ticker, month) for month in months_between(first, last)]
+EMPTY = {"VARCHAR": "", "DATE": pd.Timestamp(0), "INTEGER": 0, "DOUBLE": 0.0, "BOOLEAN": True, "JSON": "{}"}
 
 
-def asked(requests: Iterable[dg.RunRequest]) -> dict[str, list[str]]:
+def filled(table: Table, place: Partition, model: str) -> dict[str, Any]:
+    """Return a row that names its cell and says nothing."""
+    row = {column.name: EMPTY[column.type] for column in table.columns}
+    names = {"ticker": place.ticker, "refit_month": place.month, "model": model, "data_hash": "0" * 16}
+    return row | {name: value for name, value in names.items() if name in row}
+
+
+def cells_of(settings: Settings, request: dg.RunRequest, block: str = "refit_months") -> list[Partition]:
+    """Return the exact cells of a request, with the range around them and no single partition."""
+    assert request.partition_key is None
+    cells = partitions_of_spans(request.run_config["ops"][op_name(block)]["config"]["cells"])
+    first, last = bounding_range(cells, settings.tickers)
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == (first.key, last.key)
+    return cells
+
+
+def by_ticker(settings: Settings, requests: Iterable[dg.RunRequest]) -> dict[str, list[str]]:
+    """Return ticker -> months asked for, as YYYY-MM."""
+    found: dict[str, list[str]] = {}
+    for request in requests:
+        for place in cells_of(settings, request):
+            found.setdefault(place.ticker, []).append(f"{place.month:%Y-%m}")
+    return found
+
+
+def asked(settings: Settings, requests: Iterable[dg.RunRequest]) -> dict[str, list[str]]:
     """Return ticker -> months asked for in full, as YYYY-MM."""
-    found: dict[str, list[str]] = {}
-    for request in requests:
-        if len(request.asset_selection or ()) == len(GRID):
-            for key in keys_of(request):
-                found.setdefault(request.tags[TICKER_TAG], []).append(key[:7])
-    return found
+    return by_ticker(settings, [request for request in requests if request.asset_selection is None])
 
 
-def updated(requests: Iterable[dg.RunRequest]) -> dict[str, list[str]]:
+def updated(settings: Settings, requests: Iterable[dg.RunRequest]) -> dict[str, list[str]]:
     """Return ticker -> months of which the forecasts alone are asked for."""
-    found: dict[str, list[str]] = {}
-    for request in requests:
-        if sorted(key.path[-1] for key in request.asset_selection or ()) == sorted(FORECASTS):
-            for key in keys_of(request):
-                found.setdefault(request.tags[TICKER_TAG], []).append(key[:7])
-    return found
+    listed = [request for request in requests if request.asset_selection is not None]
+    for request in listed:
+        assert sorted(key.path[-1] for key in request.asset_selection or ()) == sorted(FORECASTS)
+    return by_ticker(settings, listed)
 
 
 def test_prices_go_an_hour_before_what_is_made_from_them(download: Callable[..., Settings]) -> None:
@@ -127,10 +146,20 @@ def test_the_time_zone_and_times_are_settings(download: Callable[..., Settings])
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("15 7 2 * *", "Europe/Zurich")
 
 
-def test_prices_are_asked_for_ticker_by_ticker(download: Callable[..., Settings], instance: dg.DagsterInstance) -> None:
-    requests = Machine(instance).tick(download("^GSPC", "BRK.B"), "refresh_prices", "2024-01-02T21:00")
-    assert [request.partition_key for request in requests] == ["^GSPC", "BRK.B"]
-    assert len({request.run_key for request in requests}) == 2
+def test_one_run_covers_every_ticker_unless_the_settings_split_it(
+    download: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    names, machine = ("^GSPC", "BRK.B", "C"), Machine(instance)
+    for size, groups in ((0, [[*names]]), (2, [["^GSPC", "BRK.B"], ["C"]]), (1, [["^GSPC"], ["BRK.B"], ["C"]])):
+        settings = download(*names, tickers_per_run=size)
+        prices = machine.tick(settings, "refresh_prices", "2024-01-02T21:00")
+        cells = [cells_of(settings, request, "refresh_prices") for request in prices]
+        assert cells == [[Partition(name) for name in group] for group in groups]
+        months = machine.tick(settings, "monthly_refit", "2024-01-01T06:00")
+        assert [[*by_ticker(settings, [request])] for request in months] == groups
+        assert [request.tags[TICKERS_TAG] for request in months] == [", ".join(group) for group in groups]
+        for requests in (prices, months):
+            assert len({request.run_key for request in requests}) == len(groups)
 
 
 def test_the_same_tick_gives_the_same_run_keys(download: Callable[..., Settings], instance: dg.DagsterInstance) -> None:
@@ -147,60 +176,59 @@ def test_a_year(download: Callable[..., Settings], instance: dg.DagsterInstance)
     machine, two = Machine(instance), download("A", "B")
     # 1 January is a holiday: the month is fitted all the same.
     january = machine.tick(two, "monthly_refit", "2023-01-01T06:00")
-    assert asked(january) == {"A": ["2023-01"], "B": ["2023-01"]}
-    machine.record(january)
+    assert asked(two, january) == {"A": ["2023-01"], "B": ["2023-01"]}
+    machine.record(two, january)
     # The source is down for three days for B over the turn of the month: its bars do not reach the cut-off.
     february = machine.tick(two, "monthly_refit", "2023-02-01T06:00")
-    machine.record(february, fail=["B"])
+    machine.record(two, february, fail=["B"])
     for day in ("2023-02-01", "2023-02-02"):
-        machine.record(machine.tick(two, "daily_update", f"{day}T22:00"), fail=["B"])
+        machine.record(two, machine.tick(two, "daily_update", f"{day}T22:00"), fail=["B"])
     third = machine.tick(two, "daily_update", "2023-02-03T22:00")
-    assert asked(third) == {"B": ["2023-02"]}
-    assert updated(third) == {"A": ["2023-01", "2023-02"], "B": ["2023-01"]}
-    machine.record(third)
-    # The machine is off from here to May: the next tick asks for every month in one run a ticker.
+    assert asked(two, third) == {"B": ["2023-02"]}
+    assert updated(two, third) == {"A": ["2023-01", "2023-02"], "B": ["2023-01"]}
+    machine.record(two, third)
+    # The machine is off from here to May: the next tick asks for every month in one run.
     may = machine.tick(two, "monthly_refit", "2023-05-01T06:00")
-    assert asked(may) == {name: ["2023-03", "2023-04", "2023-05"] for name in "AB"}
-    assert len(may) == 2
-    machine.record(may)
-    # C is added and B removed; what B has stays recorded and nobody asks for more of it.
+    assert asked(two, may) == {name: ["2023-03", "2023-04", "2023-05"] for name in "AB"}
+    assert len(may) == 1
+    machine.record(two, may)
+    # C is added and B removed; what B has stays stored and nobody asks for more of it.
     other = download("A", "C")
     june = machine.tick(other, "monthly_refit", "2023-06-01T06:00")
-    assert asked(june) == {"A": ["2023-06"], "C": ["2023-06"]}
-    machine.record(june)
+    assert asked(other, june) == {"A": ["2023-06"], "C": ["2023-06"]}
+    machine.record(other, june)
     # 1 July is a Saturday, 1 October a Sunday; the evening of Friday 30 June updates June alone.
     friday = machine.tick(other, "daily_update", "2023-06-30T22:00")
-    assert asked(friday) == {}
-    assert updated(friday) == {"A": ["2023-05", "2023-06"], "C": ["2023-06"]}
+    assert asked(other, friday) == {}
+    assert updated(other, friday) == {"A": ["2023-05", "2023-06"], "C": ["2023-06"]}
     for month in ("2023-07", "2023-08", "2023-09", "2023-10", "2023-11", "2023-12"):
         requests = machine.tick(other, "monthly_refit", f"{month}-01T06:00")
-        assert asked(requests) == {"A": [month], "C": [month]}
-        machine.record(requests)
+        assert asked(other, requests) == {"A": [month], "C": [month]}
+        machine.record(other, requests)
         assert machine.tick(other, "monthly_refit", f"{month}-01T06:00") == []
-    grid = grid_names(list(build_definitions(other).get_repository_def().assets_defs_by_key.values()))
-    assert sorted(set(grid)) == sorted(GRID)
-    for asset in GRID:
-        keys = cells_of_keys(instance.get_materialized_partitions(dg.AssetKey(asset)))
-        assert [f"{month:%m}" for month in keys["A"]] == [f"{number:02d}" for number in range(1, 13)]
-        assert [f"{month:%m}" for month in keys["B"]] == [f"{number:02d}" for number in range(1, 6)]
-        assert [f"{month:%m}" for month in keys["C"]] == [f"{number:02d}" for number in range(6, 13)]
+    grid = [step for step in graph_steps(other) if step.scope is Scope.TICKER_MONTH]
+    assert sorted(step.name for step in grid) == sorted(GRID)
+    inventory = Inventory(open_warehouse(other))
+    for step in grid:
+        months = {
+            name: sorted(p.month.month for p, _ in inventory.hashes(step.table) if p.ticker == name) for name in "ABC"
+        }
+        assert months == {"A": [*range(1, 13)], "B": [*range(1, 6)], "C": [*range(6, 13)]}
 
 
 def test_a_revision_of_old_bars_lets_the_daily_update_refit(
     download: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
-    from volassets.warehouse.store import open_warehouse
-
     settings, machine = download("A", "B"), Machine(instance)
-    machine.record(machine.tick(settings, "monthly_refit", "2024-03-01T06:00"))
+    machine.record(settings, machine.tick(settings, "monthly_refit", "2024-03-01T06:00"))
     row = {"ticker": "A", "date": pd.Timestamp("2020-01-02"), "column": "close", "old": 1.0, "new": 2.0}
-    open_warehouse(settings).append("price_revisions", pd.DataFrame([{**row, "seen_at": datetime(2024, 3, 5)}]))
+    open_warehouse(settings).write(Upsert("price_revisions", pd.DataFrame([{**row, "seen_at": datetime(2024, 3, 5)}])))
     requests = machine.tick(settings, "daily_update", "2024-03-05T22:00")
-    assert asked(requests) == {"A": ["2024-03"]}
-    assert updated(requests) == {"B": ["2024-03"]}
+    assert asked(settings, requests) == {"A": ["2024-03"]}
+    assert updated(settings, requests) == {"B": ["2024-03"]}
     # In the next month that revision is in the fits already.
-    machine.record(machine.tick(settings, "monthly_refit", "2024-04-01T06:00"))
-    assert asked(machine.tick(settings, "daily_update", "2024-04-02T22:00")) == {}
+    machine.record(settings, machine.tick(settings, "monthly_refit", "2024-04-01T06:00"))
+    assert asked(settings, machine.tick(settings, "daily_update", "2024-04-02T22:00")) == {}
 
 
 def test_bundled_bars_do_not_grow(home: Path, instance: dg.DagsterInstance) -> None:

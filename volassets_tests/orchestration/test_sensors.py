@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
-from volassets.orchestration.build import build_definitions
-from volassets.orchestration.killed import close_killed_runs, hold_run, killed_runs
-from volassets.orchestration.schedules import SCHEDULE_TAG, TICKER_TAG
-from volassets.orchestration.sensors import comparison_request, panel_request, post
+from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
+from volassets.orchestration.automation import comparison_request, panel_request, post
+from volassets.orchestration.graph import build_definitions
+from volassets.orchestration.jobs import op_name
+from volassets.orchestration.orphaned_runs import close_orphaned_runs, hold_run, orphaned_runs
+from volassets.orchestration.requests import SCHEDULE_TAG, run_config
+from volassets.orchestration.resources import RunOptions
+from volassets.pipeline.cells import Partition
 from volassets.settings import load_settings
+from volassets.timing import months_between
+
+MONTHS = months_between(pd.Timestamp("2018-01-01"), pd.Timestamp("2018-03-01"))
 
 
 @pytest.fixture
@@ -44,21 +52,21 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _failed_run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    @dg.op
-    def stage() -> None:
+    @dg.op(name=op_name("refit_months"), config_schema=RunOptions.to_config_schema())
+    def stage(_context) -> None:  # type: ignore[no-untyped-def]
         raise dg.Failure("the source is down:\n  no route to host")
 
     @dg.job
     def refit_months() -> None:
         stage()
 
-    tags = {
-        SCHEDULE_TAG: "daily_update",
-        TICKER_TAG: "^GSPC",
-        "dagster/asset_partition_range_start": "2018-01-01|^GSPC",
-    }
-    tags["dagster/asset_partition_range_end"] = "2018-03-01|^GSPC"
-    return refit_months.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+    first, last = "2018-01-01|^GSPC", "2018-03-01|^GSPC"
+    return refit_months.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        tags={SCHEDULE_TAG: "daily_update", RANGE_START_TAG: first, RANGE_END_TAG: last},
+        run_config=run_config("refit_months", [Partition("^GSPC", month) for month in MONTHS]),
+    )
 
 
 def _tell(home: Path, instance: dg.DagsterInstance, webhook: str) -> None:
@@ -94,11 +102,14 @@ def test_a_dead_webhook_is_not_a_second_failure(home: Path, instance: dg.Dagster
     assert "did not take" in post("not a url", {})
 
 
-def test_a_scheduled_run_is_followed_by_its_tickers_comparison(instance: dg.DagsterInstance) -> None:
+def test_a_scheduled_run_is_followed_by_its_tickers_comparison(home: Path, instance: dg.DagsterInstance) -> None:
     run = _failed_run(instance).dagster_run
-    request = comparison_request(run)
+    settings = load_settings(home, {"tickers": ("^IXIC", "^GSPC"), "models": ("naive", "garch")})
+    request = comparison_request(settings, run)
     assert isinstance(request, dg.RunRequest)
-    assert request.partition_key == "^GSPC"
+    assert request.run_config == run_config("compare", [Partition("^GSPC")])
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("^GSPC", "^GSPC")
+    assert request.tags[SCHEDULE_TAG] == "daily_update"
     assert request.run_key == f"compare:{run.run_id}"
     panel = panel_request(instance, run)
     assert isinstance(panel, dg.RunRequest)
@@ -136,9 +147,9 @@ def test_a_killed_run_is_closed_and_a_living_one_is_not(
     alive = dg.DagsterRun(job_name="x", status=dg.DagsterRunStatus.STARTED)
     instance.add_run(alive)
     hold_run(home, alive.run_id)
-    assert killed_runs(instance, home) == [killed]
-    assert close_killed_runs(instance, home) == [killed]
-    assert killed_runs(instance, home) == []
+    assert orphaned_runs(instance, home) == [killed]
+    assert close_orphaned_runs(instance, home) == [killed]
+    assert orphaned_runs(instance, home) == []
     run = instance.get_run_by_id(killed)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.FAILURE

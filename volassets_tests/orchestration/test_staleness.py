@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.orchestration import fingerprints, stages
-from volassets.orchestration.inputs import Run, TickerInputs
-from volassets.orchestration.plan import BARS, FORCED, MISSING, NEW_BARS, StaleCell, stale_cells
-from volassets.orchestration.ticker_stages import (
-    build_feature_table,
-    compare,
-    comparison_is_stale,
-    ingest_prices,
-)
+from volassets.pipeline import fingerprints
+from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.context import Context
+from volassets.pipeline.done import Done
+from volassets.pipeline.executor import Executor
+from volassets.pipeline.planner import CHANGED, FORCED, MISSING, NEW_BARS, PlannedCell, partitions_of, plan
+from volassets.pipeline.state import State
+from volassets.pipeline.status import read_status
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import steps
 from volassets.settings import Settings
 from volassets.timing import months_between
 
@@ -53,8 +54,11 @@ def bars() -> pd.DataFrame:
 def home(tmp_path_factory: pytest.TempPathFactory, bars: pd.DataFrame) -> Path:
     """A home with every cell of MONTHS."""
     home = tmp_path_factory.mktemp("stale") / "home"
-    run = Run(_settings(home))
-    _fill(run, bars)
+    with Context(_settings(home), source=Fixed(bars)) as context:
+        listed = [step for step in steps(context.settings) if step.scope is not Scope.ONCE]
+        places = {step.name: partitions_of(step, {"ACME": MONTHS}) for step in listed}
+        done = list(Executor(State(context)).run(listed, places))
+    assert not [item.failures for item in done if item.failures]
     return home
 
 
@@ -65,38 +69,49 @@ def _settings(home: Path, **overrides: object) -> Settings:
     return load_settings(home, {**values, **overrides})
 
 
-def _fill(run: Run, bars: pd.DataFrame) -> None:
-    ingest_prices(run, "ACME", Fixed(bars))
-    build_feature_table(run, "ACME")
-    cells = {"ACME": MONTHS}
-    stages.analyse_lags(run, cells)
-    stages.select_features(run, cells)
-    for family in ("benchmark", "garch", "linear"):
-        if family != "benchmark":
-            stages.fit_family(run, family, cells)
-        stages.forecast_family(run, family, cells)
-    compare(run, "ACME")
+def _stale(settings: Settings, bars: pd.DataFrame | None = None, force: bool = False) -> list[PlannedCell]:
+    context = Context(settings)
+    if bars is not None:
+        context.set_bars("ACME", bars)
+    listed = [step for step in steps(settings) if step.scope is Scope.TICKER_MONTH]
+    return plan(State(context), listed, {"ACME": MONTHS}, force)
 
 
-def _stale(run: Run, bars: pd.DataFrame | None = None) -> list[StaleCell]:
-    return stale_cells(run, TickerInputs(run, "ACME", run.bars("ACME") if bars is None else bars), MONTHS)
+def _comparison_is_stale(settings: Settings) -> str:
+    ((_, (status,)),) = read_status(Context(settings), steps(settings))
+    return "".join(cell.reason for cell in status.cells if cell.cell.step == "comparison_reports")
 
 
-def _what(cells: list[StaleCell]) -> set[tuple[str, str]]:
-    return {(cell.asset, cell.model) for cell in cells}
+def _compute(settings: Settings, name: str, months: list[pd.Timestamp]) -> list[Done]:
+    """Run one step of the ticker."""
+    with Context(settings) as context:
+        return list(Executor(State(context)).run([_step(settings, name)], {name: [_place(month) for month in months]}))
+
+
+def _step(settings: Settings, name: str) -> Step:
+    (step,) = [step for step in steps(settings) if step.name == name]
+    return step
+
+
+def _place(month: pd.Timestamp) -> Partition:
+    return Partition("ACME", month)
+
+
+def _what(cells: list[PlannedCell]) -> set[tuple[str, str]]:
+    return {(cell.cell.step, cell.cell.model) for cell in cells}
 
 
 def test_nothing_is_stale_after_a_run(home: Path) -> None:
-    run = Run(_settings(home))
-    assert _stale(run) == []
-    assert comparison_is_stale(run, "ACME") == ""
+    settings = _settings(home)
+    assert _stale(settings) == []
+    assert _comparison_is_stale(settings) == ""
 
 
 def test_force_and_missing_have_their_own_reasons(home: Path) -> None:
-    assert {cell.reason for cell in _stale(Run(_settings(home), force=True))} == {FORCED}
+    assert {cell.reason for cell in _stale(_settings(home), force=True)} == {FORCED}
     fresh = [*MODELS, "gjr"]
-    cells = _stale(Run(_settings(home, models=tuple(fresh))))
-    assert {(c.asset, c.model, c.reason) for c in cells} == {
+    cells = _stale(_settings(home, models=tuple(fresh)))
+    assert {(c.cell.step, c.cell.model, c.reason) for c in cells} == {
         ("garch_fits", "gjr", MISSING),
         ("garch_forecasts", "gjr", MISSING),
     }
@@ -104,10 +119,10 @@ def test_force_and_missing_have_their_own_reasons(home: Path) -> None:
 
 def test_a_models_setting_makes_its_own_fits_and_forecasts_stale(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOLASSETS_GARCH_WINDOW", "450")
-    cells = _stale(Run(_settings(home)))
+    cells = _stale(_settings(home))
     assert _what(cells) == {("garch_fits", "garch"), ("garch_forecasts", "garch")}
     assert len(cells) == 2 * len(MONTHS)
-    reasons = {cell.reason for cell in cells if cell.asset == "garch_fits"}
+    reasons = {cell.reason for cell in cells if cell.cell.step == "garch_fits"}
     assert len(reasons) == 1
     assert reasons.pop().startswith("settings changed: [garch] window ")
 
@@ -117,37 +132,37 @@ def test_a_code_version_makes_its_own_fits_and_forecasts_stale(home: Path, monke
     model = type(settings.model("garch"))
     before = model.code_version
     monkeypatch.setattr(model, "code_version", "next")
-    cells = _stale(Run(settings))
+    cells = _stale(settings)
     assert _what(cells) == {("garch_fits", "garch"), ("garch_forecasts", "garch")}
-    assert {c.reason for c in cells if c.asset == "garch_fits"} == {f"code version of garch {before} -> next"}
+    assert {c.reason for c in cells if c.cell.step == "garch_fits"} == {f"code version of garch {before} -> next"}
 
 
 def test_the_selections_settings_reach_only_the_models_that_use_it(home: Path) -> None:
-    run = Run(_settings(home, correlation_threshold=0.5))
-    assert _what(_stale(run)) == {("selected_features", "")}
-    before, after = (TickerInputs(r, "ACME", r.bars("ACME")).fingerprints for r in (Run(_settings(home)), run))
+    settings = _settings(home, correlation_threshold=0.5)
+    assert _what(_stale(settings)) == {("selected_features", "")}
+    before, after = (Context(made).ticker("ACME").fingerprints for made in (_settings(home), settings))
     for name, same in (("garch", True), ("elastic_net", True), ("lstm_reference", False)):
-        model = run.settings.model(name)
+        model = settings.model(name)
         assert (before.fit(model, MONTHS[0]) == after.fit(model, MONTHS[0])) is same, name
 
 
 def test_the_interval_level_makes_forecasts_stale_and_no_fit(home: Path) -> None:
-    cells = _stale(Run(_settings(home, interval_level=0.8)))
-    assert {cell.asset for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
+    cells = _stale(_settings(home, interval_level=0.8))
+    assert {cell.cell.step for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
     assert {cell.reason for cell in cells} == {NEW_BARS}
 
 
 def test_an_upstream_code_version_makes_everything_below_stale(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fingerprints.CODE_VERSIONS, "features", "next")
-    cells = _stale(Run(_settings(home)))
+    cells = _stale(_settings(home))
     assert len(cells) == len(MONTHS) * (2 + 3 + len(MODELS))
-    assert comparison_is_stale(Run(_settings(home)), "ACME") == "forecasts, bars or backtest settings changed"
+    assert _comparison_is_stale(_settings(home)) == CHANGED
 
 
 def test_backtest_settings_touch_the_comparison_alone(home: Path) -> None:
-    run = Run(_settings(home, target_volatility=0.2))
-    assert _stale(run) == []
-    assert comparison_is_stale(run, "ACME") == "forecasts, bars or backtest settings changed"
+    settings = _settings(home, target_volatility=0.2)
+    assert _stale(settings) == []
+    assert _comparison_is_stale(settings) == CHANGED
 
 
 def test_appended_bars_touch_the_running_months_forecasts_alone(home: Path, bars: pd.DataFrame) -> None:
@@ -155,9 +170,9 @@ def test_appended_bars_touch_the_running_months_forecasts_alone(home: Path, bars
 
     longer = simulate_bars(490, 3)
     pd.testing.assert_frame_equal(longer.iloc[:488], bars)
-    cells = _stale(Run(_settings(home)), longer)
-    assert {cell.month for cell in cells} == {MONTHS[-1]}
-    assert {cell.asset for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
+    cells = _stale(_settings(home), longer)
+    assert {cell.cell.partition.month for cell in cells} == {MONTHS[-1]}
+    assert {cell.cell.step for cell in cells} == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
     assert {cell.reason for cell in cells} == {NEW_BARS}
 
 
@@ -165,23 +180,23 @@ def test_a_revised_bar_touches_what_has_seen_it(home: Path, bars: pd.DataFrame) 
     revised = bars.copy()
     day = bars.index[bars.index.searchsorted(pd.Timestamp("2006-10-16"))]
     revised.loc[day, "close"] = np.nextafter(revised.loc[day, "close"], 0)
-    cells = _stale(Run(_settings(home)), revised)
-    october = {cell.asset for cell in cells if cell.month == MONTHS[1]}
-    november = {cell.asset for cell in cells if cell.month == MONTHS[2]}
-    assert {cell.month for cell in cells} == {MONTHS[1], MONTHS[2]}
+    cells = _stale(_settings(home), revised)
+    october = {cell.cell.step for cell in cells if cell.cell.partition.month == MONTHS[1]}
+    november = {cell.cell.step for cell in cells if cell.cell.partition.month == MONTHS[2]}
+    assert {cell.cell.partition.month for cell in cells} == {MONTHS[1], MONTHS[2]}
     assert october == {"benchmark_forecasts", "garch_forecasts", "linear_forecasts"}
     assert november == {*october, "garch_fits", "linear_fits", "lag_analysis", "selected_features"}
-    assert {c.reason for c in cells if c.asset == "garch_fits"} == {BARS}
+    assert {c.reason for c in cells if c.cell.step == "garch_fits"} == {CHANGED}
 
 
 def test_only_the_stale_cells_are_computed_again(home: Path) -> None:
-    wider, usual = Run(_settings(home, interval_level=0.95)), Run(_settings(home))
-    outcome = stages.fit_family(wider, "linear", {"ACME": MONTHS})["ACME"]
-    assert outcome.computed == []
-    assert len(outcome.unchanged) == 2 * len(MONTHS)
-    stages.forecast_family(wider, "garch", {"ACME": MONTHS[:1]})
-    outcome = stages.forecast_family(usual, "garch", {"ACME": MONTHS})["ACME"]
-    assert outcome.computed == [("ACME", MONTHS[0], "garch")]
+    wider, usual = _settings(home, interval_level=0.95), _settings(home)
+    done = _compute(wider, "linear_fits", MONTHS)
+    assert [item.computed for item in done] == [[]] * len(MONTHS)
+    assert sum(len(item.unchanged) for item in done) == 2 * len(MONTHS)
+    _compute(wider, "garch_forecasts", MONTHS[:1])
+    done = _compute(usual, "garch_forecasts", MONTHS)
+    assert [(item.partition.month, item.computed) for item in done if item.computed] == [(MONTHS[0], ["garch"])]
     assert _stale(usual) == []
 
 

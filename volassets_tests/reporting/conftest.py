@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "volassets.toml").write_text(FILE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(place))
-        assert run_command([TICKER], "2018-10", "2018-12", {}, force=False) == 0
+        assert run_command([TICKER], "2018-10", "2018-12", {}, None, force=False) == 0
     return place
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from volassets.orchestration import metadata, pictures
-from volassets.orchestration.inputs import Run
+from volassets.pipeline.cells import Partition
+from volassets.pipeline.context import Context
+from volassets.pipeline.done import Done
+from volassets.pipeline.pages import PAGES_AT_ONCE
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import graph_steps
 from volassets.reporting.figures import PNG_LIMIT
 from volassets.settings import Settings
 from volassets.warehouse.schema import tables
@@ -25,16 +32,16 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def run(settings: Settings, store: Warehouse) -> Run:
-    return Run(settings)
+def context(settings: Settings, store: Warehouse) -> Context:
+    return Context(settings)
 
 
-def test_pictures_are_markdown_images_below_the_limit(run: Run) -> None:
+def test_pictures_are_markdown_images_below_the_limit(context: Context) -> None:
     found = {
-        **pictures.prices(run, TICKER),
-        **pictures.selection(run, TICKER),
-        **pictures.lags(run, TICKER),
-        **pictures.comparison(run, TICKER),
+        **pictures.prices(context, TICKER),
+        **pictures.selection(context, TICKER),
+        **pictures.lags(context, TICKER),
+        **pictures.comparison(context, TICKER),
     }
     assert {"price_and_volatility", "correlations", "kept_by_month", "lags"} | EXPECTED == set(found)
     for value in found.values():
@@ -43,33 +50,47 @@ def test_pictures_are_markdown_images_below_the_limit(run: Run) -> None:
         assert len(value.md_str) < PNG_LIMIT * 4 / 3 + 200
 
 
-def test_nothing_to_draw_is_no_picture(run: Run) -> None:
-    assert pictures.training(run, TICKER, "lstm") == {}
-    assert pictures.lags(run, "^IXIC") == {}
-    assert pictures.selection(run, "^IXIC") == {}
+def test_nothing_to_draw_is_no_picture(context: Context) -> None:
+    assert pictures.training(context, TICKER, ["lstm"]) == {}
+    assert pictures.lags(context, "^IXIC") == {}
+    assert pictures.selection(context, "^IXIC") == {}
 
 
-def test_only_the_newest_cell_of_a_ticker_has_pictures(run: Run) -> None:
-    cells = {"2018-11-01|A": {"x": 1.0}, "2018-12-01|A": {"x": 2.0}, "2018-11-01|B": {"x": 3.0}}
-    drawn: Any = pictures.with_newest(lambda *_: cells, lambda _, ticker: {"picture": dg.MetadataValue.md(ticker)})
-    found = drawn(run, ["A", "B", "C"])
-    assert {key for key, described in found.items() if "picture" in described} == {"2018-12-01|A", "2018-11-01|B"}
-    assert cells["2018-12-01|A"] == {"x": 2.0}
+def _described(context: Context, places: list[Partition], with_pictures: bool) -> dict[Partition, dict[str, Any]]:
+    step = _steps(context.settings)["lag_analysis"]
+    items = [Done(step, place, computed=[""], rows=22) for place in places]
+    return metadata.describe(State(context), step, items, with_pictures)
+
+
+def _steps(settings: Settings) -> dict[str, Step]:
+    return {step.name: step for step in graph_steps(settings)}
+
+
+def test_only_the_newest_cell_of_a_ticker_has_pictures(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    november, december = pd.Timestamp("2018-11-01"), pd.Timestamp("2018-12-01")
+    places = [Partition("A", november), Partition("A", december), Partition("B", november)]
+    monkeypatch.setattr(pictures, "of_step", lambda _context, _step, ticker: {"picture": dg.MetadataValue.md(ticker)})
+    found = _described(context, places, True)
+    drawn = {place for place, described in found.items() if "picture" in described}
+    assert drawn == {Partition("A", december), Partition("B", november)}
+    assert all(described["dagster/row_count"] == 22 for described in found.values())
+    assert not [described for described in _described(context, places, False).values() if "picture" in described]
+
+
+def test_a_run_over_many_tickers_draws_nothing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "of_step", lambda *_: {"picture": dg.MetadataValue.md("")})
+    places = [Partition(f"T{number}", pd.Timestamp("2018-11-01")) for number in range(PAGES_AT_ONCE + 1)]
+    assert all("picture" in described for described in _described(context, places[1:], True).values())
+    assert not [described for described in _described(context, places, True).values() if "picture" in described]
 
 
 def test_lineage_names_columns_that_exist(settings: Settings) -> None:
     declared = tables(settings)
-    families = list(dict.fromkeys(model.family for model in settings.chosen_models.values()))
-    cases = {
-        "realized_vol_features": metadata.lineage("realized_vol_features"),
-        "lag_analysis": metadata.lineage("lag_analysis"),
-        "garch_forecasts": metadata.forecast_lineage(["garch_fits"]),
-        "benchmark_forecasts": metadata.forecast_lineage([]),
-        "leaderboard": metadata.score_lineage(families),
-    }
-    for table, described in cases.items():
-        for column, sources in described["dagster/column_lineage"].deps_by_column.items():
-            assert column in declared[table].column_names, (table, column)
+    listed = _steps(settings)
+    cases = ("realized_vol_features", "lag_analysis", "garch_forecasts", "benchmark_forecasts", "comparison_reports")
+    for step in (listed[name] for name in cases):
+        for column, sources in metadata.lineage(step)["dagster/column_lineage"].deps_by_column.items():
+            assert column in declared[step.table].column_names, (step.table, column)
             assert sources
             for source in sources:
                 assert source.column_name in declared[source.asset_key.to_user_string()].column_names

@@ -15,7 +15,7 @@ import pytest
 from volassets.settings import Settings
 from volassets.warehouse import locks
 from volassets.warehouse.duckdb_store import DuckDBWarehouse
-from volassets.warehouse.store import Replacement, StoreError
+from volassets.warehouse.store import Replacement, StoreError, Upsert
 from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, price_rows
 
 STRANGER = """
@@ -300,4 +300,4 @@ def test_a_home_that_cannot_be_written_is_named(settings_for: Callable[..., Sett
     tmp_path.joinpath("home").write_text("a file where the directory should be")
     warehouse = DuckDBWarehouse(settings)
     with pytest.raises(StoreError, match=r"cannot be created.*choose another home"):
-        warehouse.upsert("raw_prices", price_rows())
+        warehouse.write(Upsert("raw_prices", price_rows()))

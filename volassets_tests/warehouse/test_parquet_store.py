@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from volassets.errors import InputError
 from volassets.settings import Settings
 from volassets.warehouse.cell_files import encoded
-from volassets.warehouse.store import Replacement, StoreError, Warehouse, open_warehouse
+from volassets.warehouse.store import Replacement, StoreError, Upsert, Warehouse, open_warehouse
 from volassets.warehouse.transfer import convert
 from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, price_rows, write_features
 
@@ -23,7 +23,7 @@ FILLED = ("raw_prices", "price_revisions", "realized_vol_features", "garch_fits"
 def fill(warehouse: Warehouse, settings: Settings, bars: pd.DataFrame) -> None:
     """Write something into tables of every kind of cell."""
     for ticker in ("^GSPC", "EURUSD=X"):
-        warehouse.upsert("raw_prices", price_rows(ticker))
+        warehouse.write(Upsert("raw_prices", price_rows(ticker)))
         write_features(warehouse, settings, ticker, bars["2015-01":"2015-06"])
         for month in ("2016-01-01", "2016-02-01"):
             fit, forecasts = fit_rows(ticker, month), forecast_rows(ticker, month)
@@ -31,7 +31,8 @@ def fill(warehouse: Warehouse, settings: Settings, bars: pd.DataFrame) -> None:
                 Replacement("garch_fits", fit, cells(fit)), Replacement("garch_forecasts", forecasts, cells(forecasts))
             )
     seen = {"ticker": "A", "date": pd.Timestamp("2016-01-04"), "column": "close", "old": 1.0, "new": 2.0}
-    warehouse.append("price_revisions", pd.DataFrame([{**seen, "seen_at": pd.Timestamp("2016-02-01 10:00:00.123456")}]))
+    seen_then = pd.DataFrame([{**seen, "seen_at": pd.Timestamp("2016-02-01 10:00:00.123456")}])
+    warehouse.write(Upsert("price_revisions", seen_then))
     warehouse.write(Replacement("panel_verdicts", pd.DataFrame({"position": [1], "text": ["har beats gjr."]})))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from volassets.features.targets import proxy_ratio, target
-from volassets.models.registry import FAMILIES
+from volassets.models.registry import families
 from volassets.settings import Settings
 from volassets.warehouse.declare import TYPES
 from volassets.warehouse.migration import Schema
@@ -53,10 +53,10 @@ def schema(settings_for: Callable[..., Settings]) -> Schema:
 def test_the_contract_is_declared(schema: Schema) -> None:
     for name, columns in CONTRACT.items():
         assert set(columns.split()) <= set(schema.relations[name].column_names), name
-    for family in FAMILIES:
+    for family in families():
         assert f"{family}_forecasts" in schema.tables
     stored = {name.removesuffix("_fits") for name in schema.tables if name.endswith("_fits")}
-    assert stored == set(FAMILIES) - {"benchmark", "combined"}
+    assert stored == set(families(stored_fits=True)) == set(families()) - {"benchmark", "combined"}
     assert len(schema.tables["realized_vol_features"].columns) >= 45
 
 

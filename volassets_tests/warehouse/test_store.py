@@ -143,17 +143,17 @@ def test_a_panel_table_is_replaced_as_a_whole(warehouse: Warehouse) -> None:
 
 
 def test_upsert_writes_what_is_new_or_changed_and_keeps_the_stamp_of_the_rest(warehouse: Warehouse) -> None:
-    assert warehouse.upsert("raw_prices", price_rows(n=3)) == 3
+    assert warehouse.write(Upsert("raw_prices", price_rows(n=3))) == 3
     later = price_rows(n=4, fetched_at="2016-03-01")
     later.loc[1, "close"] = 50.0
-    assert warehouse.upsert("raw_prices", later) == 2
+    assert warehouse.write(Upsert("raw_prices", later)) == 2
     stored = warehouse.read("raw_prices")
     assert stored["close"].tolist() == [100.0, 50.0, 102.0, 103.0]
     assert stored["fetched_at"].dt.month.tolist() == [2, 3, 2, 3]
-    assert warehouse.upsert("raw_prices", later) == 0
+    assert warehouse.write(Upsert("raw_prices", later)) == 0
     assert warehouse.write(Upsert("raw_prices", later.assign(source="yfinance"), ignore=("source",))) == 0
-    assert warehouse.upsert("raw_prices", later.assign(source="yfinance")) == 4
-    assert warehouse.upsert("raw_prices", price_rows("B", n=2)) == 2
+    assert warehouse.write(Upsert("raw_prices", later.assign(source="yfinance"))) == 4
+    assert warehouse.write(Upsert("raw_prices", price_rows("B", n=2))) == 2
     assert len(warehouse.read("raw_prices")) == 6
 
 
@@ -168,15 +168,15 @@ def test_a_log_only_grows(warehouse: Warehouse) -> None:
             "seen_at": pd.Timestamp("2016-02-01 10:00"),
         }
     )
-    warehouse.append("price_revisions", seen.iloc[:1])
-    warehouse.append("price_revisions", seen)
-    warehouse.append("price_revisions", seen.assign(ticker="B"))
+    warehouse.write(Upsert("price_revisions", seen.iloc[:1]))
+    warehouse.write(Upsert("price_revisions", seen))
+    warehouse.write(Upsert("price_revisions", seen.assign(ticker="B")))
     assert len(warehouse.read("price_revisions", ticker="A")) == 2
     assert len(warehouse.read("price_revisions")) == 4
     with pytest.raises(StoreError, match="append"):
         warehouse.write(replacement("price_revisions", seen, "ticker"))
     with pytest.raises(StoreError, match="no stamp"):
-        warehouse.append("garch_forecasts", GOOD)
+        warehouse.write(Upsert("garch_forecasts", GOOD))
 
 
 def test_read_selects_columns_and_values(warehouse: Warehouse) -> None:

@@ -1,0 +1,230 @@
+"""The assets: one multi-asset per block of steps with the same partitions, made from the steps' declarations.
+
+The code starts from the run's exact cells, whatever the shape that they were asked in, and records each of them
+itself: of a range, Dagster would record every cell or none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import dagster as dg
+
+from volassets.errors import VolassetsError
+from volassets.orchestration import metadata
+from volassets.orchestration.checks import check_specs, evaluations
+from volassets.orchestration.jobs import block_name, op_name
+from volassets.orchestration.orphaned_runs import hold_run
+from volassets.orchestration.partitions import mapping, partitions_of
+from volassets.orchestration.record import DATA_VERSION, data_version
+from volassets.orchestration.resources import RunOptions
+from volassets.pipeline.cells import Partition, Scope, parse_partition, partitions_of_spans
+from volassets.pipeline.done import Done
+from volassets.pipeline.executor import Executor
+from volassets.pipeline.pages import wants_pages, write_pages
+from volassets.pipeline.state import COMPLETE, NOTHING, State
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import blocks
+from volassets.settings import Settings
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+OWNER = "team:volassets"
+# A failure's text names this many of its cells.
+SHOWN_FAILURES = 20
+
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+def build_assets(settings: Settings, steps: Sequence[Step]) -> list[dg.AssetsDefinition]:
+    """Return the assets of `steps`, in pipeline order."""
+    scopes = {step.name: step.scope for step in steps}
+    return [_block(settings, block, scopes) for block in blocks(steps)]
+
+
+def _block(settings: Settings, block: tuple[Step, ...], scopes: Mapping[str, Scope]) -> dg.AssetsDefinition:
+    partitions = partitions_of(settings, block[0].scope)
+
+    @dg.multi_asset(
+        name=op_name(block_name(block)),
+        specs=[_spec(settings, step, partitions, scopes) for step in block],
+        check_specs=[spec for step in block for spec in check_specs(step, partitions)],
+        can_subset=True,
+        backfill_policy=None if partitions is None else dg.BackfillPolicy.single_run(),
+        required_resource_keys={"home"},
+    )
+    def compute(context: dg.AssetExecutionContext, config: RunOptions) -> Iterator[Any]:
+        yield from _run_block(context, config, block)
+
+    return compute
+
+
+def _spec(
+    settings: Settings, step: Step, partitions: dg.PartitionsDefinition | None, scopes: Mapping[str, Scope]
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        step.name,
+        partitions_def=partitions,
+        deps=[dg.AssetDep(name, partition_mapping=mapping(step.scope, scopes[name])) for name in step.upstream],
+        description=step.description,
+        group_name=step.group,
+        owners=[OWNER],
+        kinds=set(step.kinds),
+        metadata=metadata.definition(step, settings),
+        skippable=True,
+    )
+
+
+def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Sequence[Step]) -> Iterator[Event]:
+    require_one_meaning(context.run.tags)
+    home = context.resources.home
+    hold_run(home.settings.home, context.run.run_id)
+    scope = block[0].scope
+    covered = [Partition()] if scope is Scope.ONCE else [parse_partition(scope, key) for key in context.partition_keys]
+    asked = partitions_of_spans(options.cells) if options.cells else covered
+    tickers = sorted({partition.ticker for partition in (*covered, *asked) if partition.ticker})
+    with home.opened(options, context.log.info) as opened:
+        state = State(opened, tickers or None)
+        opened.load_bars(tickers)
+        record = _Record(context, state, options)
+        if not context.selected_asset_keys:
+            yield from record.examined([step for step in block if step.checks], asked)
+            return
+        selected = [step for step in block if dg.AssetKey(step.name) in context.selected_asset_keys]
+        done = Executor(state, options.force).run(selected, {step.name: asked for step in selected})
+        for step, items in groupby(done, key=lambda item: item.step):
+            yield from record.events(step, list(items))
+        record.log_counts()
+        if record.failures:
+            yield from record.right_ones(selected, covered)
+            raise record.failure()
+
+
+class _Record:
+    """What Dagster is given of a run: the cells that are right, the checks' results, the failures at the end."""
+
+    def __init__(self, context: dg.AssetExecutionContext, state: State, options: RunOptions) -> None:
+        self._context, self._state, self._options = context, state, options
+        self._recorded: set[tuple[str, Partition]] = set()
+        self._checks = context.selected_asset_check_keys
+        self._computed = self._unchanged = 0
+        self.failures: list[Done] = []
+
+    def events(self, step: Step, items: Sequence[Done]) -> Iterator[Event]:
+        """Yield the materializations and check results of one step."""
+        pages = self._pages(step, items)
+        described = metadata.describe(self._state, step, items, self._options.pictures)
+        for item in items:
+            self._computed += len(item.computed)
+            self._unchanged += len(item.unchanged)
+            if item.failures:
+                self.failures.append(item)
+                continue
+            where = item.partition
+            if item.nothing:
+                yield self._materialization(step, where, {"nothing_to_compute": item.nothing, "dagster/row_count": 0})
+            elif self._state.completeness(step, where) == COMPLETE:
+                yield self._materialization(step, where, {**described.get(where, {}), **pages.get(where, {})})
+        yield from self._results(step, {item.partition: item.findings for item in items}, items)
+
+    def examined(self, steps: Sequence[Step], partitions: Sequence[Partition]) -> Iterator[Event]:
+        """Yield the results of checks that were asked for without their assets."""
+        for step in steps:
+            found = {
+                partition: {check.name: check.find(self._state, [partition]).get(partition, ())}
+                for check in step.checks
+                for partition in partitions
+                if dg.AssetCheckKey(dg.AssetKey(step.name), check.name) in self._checks
+            }
+            yield from self._results(step, found, ())
+
+    def right_ones(self, steps: Sequence[Step], partitions: Sequence[Partition]) -> Iterator[Event]:
+        """Yield the cells of the run's range that are right although the run fails: only the failed ones are red."""
+        failed = {(item.step.name, item.partition) for item in self.failures}
+        for step in steps:
+            for partition in partitions:
+                if (step.name, partition) in self._recorded | failed:
+                    continue
+                found = self._state.completeness(step, partition)
+                if found == COMPLETE:
+                    yield self._materialization(step, partition, {})
+                elif found == NOTHING:
+                    gap = next(filter(None, (step.gap(self._state, partition, model) for model in step.variants)), "")
+                    yield self._materialization(step, partition, {"nothing_to_compute": gap, "dagster/row_count": 0})
+
+    def log_counts(self) -> None:
+        """Log how many cells were computed and how many were right already."""
+        self._context.log.info(
+            f"{self._computed} computed, {self._unchanged} unchanged: their inputs have not changed; the option "
+            "`force` computes them again"
+        )
+
+    def failure(self) -> dg.Failure:
+        """Return the failure that names the failed cells, without a traceback and without a retry."""
+        lines = [
+            f"{item.step.name} {item.partition.label} {model}".strip() + f": {text}"
+            for item in self.failures
+            for model, text in item.failures.items()
+        ]
+        shown = lines[:SHOWN_FAILURES]
+        if len(lines) > len(shown):
+            shown.append(f"and {len(lines) - len(shown)} more")
+        text = "\n".join([f"{len(lines)} cells failed, the others are kept.", *shown])
+        return dg.Failure(text, allow_retries=False, metadata={"failed_cells": len(lines)})
+
+    def _materialization(
+        self, step: Step, partition: Partition, described: Mapping[str, Any]
+    ) -> dg.AssetMaterialization:
+        self._recorded.add((step.name, partition))
+        tags = {DATA_VERSION: data_version(self._state, step, partition)}
+        if step.scope is Scope.TICKER_MONTH:
+            tags |= {
+                f"{PARTITION_TAG}/refit_month": f"{partition.month:%Y-%m-%d}",
+                f"{PARTITION_TAG}/ticker": partition.ticker,
+            }
+        return dg.AssetMaterialization(
+            step.name,
+            partition=partition.key or None,
+            metadata=dict(described),
+            tags={k: v for k, v in tags.items() if v},
+        )
+
+    def _results(
+        self, step: Step, findings: Mapping[Partition, Mapping[str, Sequence[Any]]], items: Sequence[Done]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        for key, evaluation in evaluations(self._state, step, findings, items):
+            if key in self._checks:
+                yield evaluation
+
+    def _pages(self, step: Step, items: Sequence[Done]) -> dict[Partition, dict[str, Any]]:
+        """Write the pages of comparisons that were made, where the setting asks for them."""
+        good = [item for item in items if not item.failures and not item.nothing]
+        if not step.has_page or not wants_pages(self._state.context.settings, len(items)):
+            return {}
+        found: dict[Partition, dict[str, Any]] = {}
+        for item, path in write_pages(self._state.context, good):
+            if isinstance(path, VolassetsError):
+                item.failures[""] = str(path)
+            else:
+                found[item.partition] = {"report": dg.MetadataValue.path(str(path))}
+        return found
+
+
+def require_one_meaning(tags: Mapping[str, str]) -> None:
+    """Refuse a run whose tags contradict each other, as those of a job backfill do.
+
+    Raises
+    ------
+    Failure
+        Dagster would compute one cell and report a whole range as done.
+    """
+    first, last = tags.get(RANGE_START_TAG), tags.get(RANGE_END_TAG)
+    single = [value for tag, value in tags.items() if tag == PARTITION_TAG or tag.startswith(f"{PARTITION_TAG}/")]
+    if single and first != last:
+        raise dg.Failure(
+            f"this run is tagged with the range {first} ... {last} and with the single partition {'|'.join(single)}: "
+            "a backfill of a job would compute that one and report them all. Nothing was computed. "
+            "Start the backfill from the asset page, or with `volassets run`.",
+            allow_retries=False,
+        )

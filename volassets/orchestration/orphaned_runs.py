@@ -1,0 +1,70 @@
+"""Runs whose process was killed: the kernel frees their lock, and Dagster's record is corrected.
+
+Dagster notices a run that its daemon launched. One of `volassets run`, or one that died together
+with the daemon, it would show as running without end and count against the queue's limit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import dagster as dg
+
+_held: dict[str, int] = {}
+_UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+
+
+def hold_run(home: Path, run_id: str) -> None:
+    """Lock the run's file for as long as this process lives."""
+    if run_id in _held:
+        return
+    folder = _folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / run_id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    _held[run_id] = handle
+
+
+def orphaned_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Return the runs that Dagster shows as running and whose process on this machine is gone."""
+    files = _folder(home)
+    if not files.is_dir():
+        return []
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    return [run.run_id for run in runs if _is_free(files / run.run_id)]
+
+
+def close_orphaned_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Mark the runs of `orphaned_runs` as failed, forget files that nobody holds, and return the runs."""
+    closed = []
+    for run_id in orphaned_runs(instance, home):
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "the run's process was killed: what it had finished is kept")
+            closed.append(run_id)
+    if _folder(home).is_dir():
+        for file in _folder(home).iterdir():
+            run = instance.get_run_by_id(file.name) if _is_free(file) else None
+            if run is not None and run.is_finished:
+                file.unlink(missing_ok=True)
+    return closed
+
+
+def _folder(home: Path) -> Path:
+    return home / "locks" / "runs"
+
+
+def _is_free(file: Path) -> bool:
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)

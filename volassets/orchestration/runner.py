@@ -1,0 +1,308 @@
+"""`volassets run`: plan what is missing or stale, and materialize it as runs of Dagster, one per block of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import dagster as dg
+import pandas as pd
+
+from volassets.errors import InputError, VolassetsError
+from volassets.market.sources import PriceSource
+from volassets.orchestration.graph import build_definitions
+from volassets.orchestration.instance import open_instance
+from volassets.orchestration.jobs import block_name
+from volassets.orchestration.orphaned_runs import close_orphaned_runs
+from volassets.orchestration.record import NOT_RECORDED, recorded_versions, unrecorded
+from volassets.orchestration.requests import described_tags, range_tags, run_config
+from volassets.orchestration.resources import Home
+from volassets.pipeline.cells import Cell, Partition
+from volassets.pipeline.context import Context
+from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
+from volassets.pipeline.prices import fetch, reason_to_fetch
+from volassets.pipeline.progress import Listener, Progress, listening
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Step
+from volassets.pipeline.steps import blocks, graph_steps
+from volassets.settings import Settings
+from volassets.timing import months_between, refit_month
+
+# Dagster's own event log belongs to the UI; the terminal has the progress.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+COMMAND_LINE = "command line"
+
+Months = dict[str, list[pd.Timestamp]]
+
+
+@dataclass
+class Request:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    tickers : sequence of str
+    first, last : Timestamp or None
+        Refit months; None takes the first and last possible one.
+    force : bool
+    models : sequence of str or None
+        Models to fit; None takes the home's.
+    jobs : int
+        Worker processes; 0 takes the setting.
+    """
+
+    tickers: Sequence[str]
+    first: pd.Timestamp | None = None
+    last: pd.Timestamp | None = None
+    force: bool = False
+    models: Sequence[str] | None = None
+    jobs: int = 0
+
+
+@dataclass
+class Result:
+    """What a run did: lines that say what was refreshed and why, and the cells that failed.
+
+    `compared` holds the tickers whose comparison, with its report, was made again; None for the panel.
+    """
+
+    refreshed: list[str] = field(default_factory=list)
+    compared: list[str | None] = field(default_factory=list)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs the graph of one home in this process, as runs that the UI shows.
+
+    Parameters
+    ----------
+    settings : Settings
+        With the tickers of the request in their list.
+    source : PriceSource
+    say : callable
+        Given one line at a time of what is about to be done.
+    now : datetime, optional
+        The moment of the run, UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, source: PriceSource, say: Callable[[str], None], now: datetime | None = None
+    ) -> None:
+        self._settings, self._source, self._say, self._now = settings, source, say, now
+        self._refused: dict[str, VolassetsError] = {}
+        self._left_out: list[str] = []
+        self._reasons: dict[str, str] = {}
+
+    def prepare(self, request: Request) -> Months:
+        """Return the refit months of every ticker asked for; nothing is written.
+
+        A ticker whose bars cannot be had or break a rule is left out, and so is a month that a ticker cannot have;
+        `run` names them, as long as something is left.
+
+        Raises
+        ------
+        InputError
+            If no ticker has usable bars, or none can have a month that was asked for.
+        """
+        self._refused, self._left_out, self._reasons = {}, [], {}
+        self._context = Context(
+            self._settings,
+            models=request.models,
+            jobs=request.jobs,
+            source=self._source,
+            log=self._say,
+            now=self._now,
+        )
+        self._context.load_bars(request.tickers)
+        months: Months = {}
+        impossible: list[str] = []
+        for ticker in request.tickers:
+            try:
+                self._use_newest_bars(ticker, request.force)
+            except VolassetsError as error:
+                self._refused[ticker] = error
+                continue
+            months[ticker], gap = self._months(ticker, request)
+            if gap and not months[ticker]:
+                impossible.append(gap)
+        if self._refused and not months:
+            raise next(iter(self._refused.values()))
+        if not any(months.values()):
+            raise InputError("\n".join(f"{text}." for text in dict.fromkeys(impossible)))
+        known = [ticker for ticker in self._settings.tickers if ticker not in self._refused]
+        self._settings = self._context.settings = self._settings.model_copy(update={"tickers": tuple(known)})
+        return months
+
+    def run(self, months: Months, request: Request, listener: Listener) -> Result:
+        """Materialize what is missing or stale of `months`, or everything with `force`.
+
+        Parameters
+        ----------
+        months : dict of str to list of Timestamp
+            From `prepare`.
+        request : Request
+        listener : callable
+            Takes the progress.
+        """
+        result = Result()
+        for line in self._left_out:
+            self._say(line)
+        for ticker, error in self._refused.items():
+            result.failures[ticker, "raw_prices"] = str(error)
+            self._say(f"{ticker} is left out: {error}")
+        models = tuple(self._context.models)
+        steps = graph_steps(self._settings, models)
+        with (
+            self._context,
+            open_instance(self._settings.home) as instance,
+            listening(listener),
+            listening(lambda step: _note_failure(result, step)),
+        ):
+            close_orphaned_runs(instance, self._settings.home)
+            definitions = build_definitions(self._settings, Home(self._settings, context=self._context), models)
+            job = definitions.get_repository_def().get_implicit_global_asset_job_def()
+            self._run = _Run(self._settings, instance, job, request, result, self._context)
+            for block in blocks(steps):
+                asked = self._asked(block, months, request, instance, result)
+                self._run.materialize(block, asked)
+                months = self._going_on(block, months)
+        return result
+
+    def _use_newest_bars(self, ticker: str, force: bool) -> None:
+        """Fetch what is to be fetched and judge the months by it, before anything is written."""
+        reason = reason_to_fetch(self._context, ticker)
+        if reason or force:
+            self._context.answers[ticker] = answer = fetch(self._context, ticker)
+            self._reasons[ticker] = reason or "forced"
+            self._context.set_bars(ticker, answer.update.bars)
+
+    def _months(self, ticker: str, request: Request) -> tuple[list[pd.Timestamp], str]:
+        """Return the months that the ticker can have of those asked for, and why it cannot have the first other one."""
+        context, known = self._context, self._context.ticker(ticker)
+        earliest = refit_month(self._settings.start_month)
+        if request.first is not None and request.first < earliest:
+            raise InputError(
+                f"{request.first:%Y-%m} lies before start_month = {earliest:%Y-%m}, the first partition: "
+                "choose a later month, or lower start_month in the settings."
+            )
+        needs = min(context.needs(model) for model in context.models.values())
+        first = request.first or max(earliest, known.first_month(needs) or earliest)
+        last = request.last or max(first, known.last_month)
+        if request.last is not None and first > request.last:
+            if request.first is None:
+                return [], known.gap(request.last, needs) or f"{ticker} has no month up to {request.last:%Y-%m}"
+            raise InputError(f"the months {first:%Y-%m} .. {last:%Y-%m} are in the wrong order: swap --from and --to.")
+        asked = months_between(first, last)
+        gaps = {month: known.gap(month, needs) for month in asked}
+        possible = [month for month, gap in gaps.items() if not gap]
+        reasons: dict[str, list[pd.Timestamp]] = {}
+        for month, gap in gaps.items():
+            if gap:
+                reasons.setdefault("early" if month < (known.first_month(needs) or month) else "late", []).append(month)
+        for listed in reasons.values():
+            self._left_out.append(f"{ticker} {span(listed)} left out: {gaps[listed[0]]}")
+        return possible, next((gap for gap in gaps.values() if gap), "")
+
+    def _asked(
+        self, block: Sequence[Step], months: Months, request: Request, instance: dg.DagsterInstance, result: Result
+    ) -> dict[str, list[Partition]]:
+        """Return the partitions of each step of a block that have to be computed or recorded, and say why."""
+        state = State(self._context, list(self._settings.tickers))
+        planned = plan(state, block, months, request.force)
+        asked: dict[str, list[Partition]] = {}
+        for cell in planned:
+            asked.setdefault(cell.cell.step, []).append(cell.cell.partition)
+        lines = summary(planned)
+        takes_bars = [step for step in block if step.compute is None]
+        for step in takes_bars:
+            listed = [Partition(ticker) for ticker in months if ticker in self._reasons]
+            if listed:
+                asked[step.name] = listed
+                reasons = [PlannedCell(Cell(step.name, place), self._reasons[place.ticker]) for place in listed]
+                lines = summary(reasons) + lines
+        places = {step.name: partitions_of(step, months) for step in block}
+        for name, partitions in unrecorded(state, block, places, recorded_versions(instance, block)).items():
+            fresh = sorted(set(partitions) - set(asked.get(name, ())))
+            if fresh:
+                asked.setdefault(name, []).extend(fresh)
+                lines += summary(PlannedCell(Cell(name, place), NOT_RECORDED) for place in fresh)
+        for line in lines:
+            result.refreshed.append(line)
+            self._say(line)
+        if any(step.has_page for step in block):
+            result.compared += [place.ticker or None for listed in asked.values() for place in listed]
+        return asked
+
+    def _going_on(self, block: Sequence[Step], months: Months) -> Months:
+        """Return the months without the tickers that stop here: those without features of their bars."""
+        if not any(step.compute is None for step in block):
+            return months
+        state = State(self._context, list(months))
+        return {ticker: listed for ticker, listed in months.items() if state.features_current(ticker)}
+
+
+class _Run:
+    """The runs of Dagster behind one request."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        job: dg.JobDefinition,
+        request: Request,
+        result: Result,
+        context: Context,
+    ) -> None:
+        self._settings, self._instance, self._job = settings, instance, job
+        self._request, self._result, self._context = request, result, context
+
+    def materialize(self, block: Sequence[Step], asked: Mapping[str, Sequence[Partition]]) -> None:
+        """Run a block over the partitions that any of its steps is asked for."""
+        partitions = list(dict.fromkeys(place for listed in asked.values() for place in listed))
+        if not partitions:
+            return
+        request, name = self._request, block_name(block)
+        options = {
+            "force": request.force,
+            "jobs": request.jobs,
+            "models": list(request.models or ()),
+            "pictures": False,
+        }
+        self._context.fetch_only = (
+            {place.ticker for place in asked.get(block[0].name, ())} if block[0].compute is None else None
+        )
+        outcome = self._job.execute_in_process(
+            run_config={**run_config(name, partitions, **options), **QUIET},
+            instance=self._instance,
+            asset_selection=[dg.AssetKey(step.name) for step in block if step.name in asked],
+            tags={**described_tags(partitions, COMMAND_LINE), **range_tags(self._settings, partitions)},
+            raise_on_error=False,
+        )
+        if not outcome.success:
+            if any(_is_interruption(event) for event in outcome.all_events):
+                raise KeyboardInterrupt
+            for event in outcome.all_events:
+                if event.is_step_failure:
+                    self._note_step_failure(name, event)
+
+    def _note_step_failure(self, name: str, event: dg.DagsterEvent) -> None:
+        """Note a failure that no cell has reported."""
+        failure = event.step_failure_data
+        text = failure.user_failure_data.description if failure.user_failure_data else None
+        if text is None and failure.error is not None:
+            text = (failure.error.cause or failure.error).message.strip()
+        if not self._result.failures:
+            self._result.failures["", name] = text or "failed"
+
+
+def _note_failure(result: Result, progress: Progress) -> None:
+    if progress.error:
+        where = "" if progress.month is None else f"{progress.month:%Y-%m}"
+        result.failures[(progress.ticker, where)] = f"{progress.stage}: {progress.error}"
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Return whether Ctrl-C ended the run: Dagster takes it for a failure and would let the next run start."""
+    error = event.job_failure_data.error if event.is_job_failure else None
+    return error is not None and error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")

@@ -1,0 +1,133 @@
+"""Cells and partitions: what a step computes and replaces at once, and the texts that name it.
+
+A step's rows belong to cells. A cell is one model of one partition (or the partition as a whole where a step has no
+models); a partition is what an orchestrator shows as one thing to materialize: a ticker, a month, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.timing import contiguous, months_between, refit_month
+
+
+class Scope(Enum):
+    """What one partition of a step is about."""
+
+    TICKER = "ticker"
+    TICKER_MONTH = "ticker_month"
+    MONTH = "month"
+    PORTFOLIO = "portfolio"
+    ONCE = "once"
+
+
+class Partition(NamedTuple):
+    """A partition of a step.
+
+    Attributes
+    ----------
+    ticker : str
+        A ticker, or the name of a portfolio; empty where the scope has none.
+    month : Timestamp or None
+        Refit month; None where the scope has none.
+    """
+
+    ticker: str = ""
+    month: pd.Timestamp | None = None
+
+    @property
+    def key(self) -> str:
+        """Text of the partition: ``2016-01-01|^GSPC``, ``2016-01-01``, ``^GSPC``, or empty."""
+        month = "" if self.month is None else f"{self.month:%Y-%m-%d}"
+        return f"{month}|{self.ticker}" if month and self.ticker else month or self.ticker
+
+    @property
+    def label(self) -> str:
+        """The partition in a message: ``^GSPC 2016-01``."""
+        return " ".join(part for part in (self.ticker, "" if self.month is None else f"{self.month:%Y-%m}") if part)
+
+
+class Cell(NamedTuple):
+    """One model of one partition of one step: what is computed, hashed and replaced at once."""
+
+    step: str
+    partition: Partition
+    model: str = ""
+
+
+def parse_partition(scope: Scope, key: str) -> Partition:
+    """Return the partition that a key names; the only reader of partition keys.
+
+    Raises
+    ------
+    InputError
+        If the key has not the form of its scope.
+    """
+    if scope is Scope.ONCE:
+        return Partition()
+    month, separator, ticker = key.partition("|")
+    if scope in (Scope.TICKER, Scope.PORTFOLIO) and key and not separator:
+        return Partition(key)
+    if scope is Scope.MONTH and not separator:
+        return Partition("", refit_month(month))
+    if scope is Scope.TICKER_MONTH and separator and ticker:
+        return Partition(ticker, refit_month(month))
+    form = {Scope.TICKER_MONTH: "YYYY-MM-DD|TICKER", Scope.MONTH: "YYYY-MM-DD"}.get(scope, "TICKER")
+    raise InputError(f"partition key {key!r} is not of the form {form}: correct it.")
+
+
+def bounding_range(partitions: Iterable[Partition], tickers: Iterable[str]) -> tuple[Partition, Partition]:
+    """Return the corners of the smallest rectangle of months and tickers that holds all `partitions`.
+
+    Parameters
+    ----------
+    partitions : iterable of Partition
+        At least one.
+    tickers : iterable of str
+        The settings' list: a range follows its order.
+    """
+    listed = {ticker: place for place, ticker in enumerate(tickers)}
+    wanted = list(partitions)
+    names = sorted({partition.ticker for partition in wanted}, key=lambda name: listed.get(name, -1))
+    months = sorted({partition.month for partition in wanted if partition.month is not None})
+    first, last = (months[0], months[-1]) if months else (None, None)
+    return Partition(names[0], first), Partition(names[-1], last)
+
+
+def spans(partitions: Iterable[Partition]) -> dict[str, list[str]]:
+    """Return partitions as text for run options: ticker to month spans, ``2016-01..2018-12`` or ``2016-01``."""
+    months: dict[str, list[pd.Timestamp]] = {}
+    for partition in partitions:
+        months.setdefault(partition.ticker, [])
+        if partition.month is not None:
+            months[partition.ticker].append(partition.month)
+    return {
+        ticker: [f"{a:%Y-%m}" if a == b else f"{a:%Y-%m}..{b:%Y-%m}" for a, b in contiguous(listed)]
+        for ticker, listed in months.items()
+    }
+
+
+def partitions_of_spans(given: dict[str, list[str]]) -> list[Partition]:
+    """Return the partitions that `spans` wrote down.
+
+    Raises
+    ------
+    InputError
+        If a text is no month or span of months.
+    """
+    found = []
+    for ticker, texts in given.items():
+        if not texts:
+            found.append(Partition(ticker))
+        for text in texts:
+            first, _, last = text.partition("..")
+            months = months_between(refit_month(first), refit_month(last or first))
+            if not months:
+                raise InputError(f"{text!r} is not a span of months: write its first month first, as 2016-01..2018-12.")
+            found += [Partition(ticker, month) for month in months]
+    return found

@@ -1,0 +1,174 @@
+"""What the forecasts are worth: `comparison_reports` per ticker, `panel_report` over all tickers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from volassets.evaluation import checks
+from volassets.evaluation.backtest import Rules
+from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
+from volassets.evaluation.ticker_report import compare_ticker
+from volassets.market.findings import Finding
+from volassets.models.protocol import Model
+from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.step import Check, Inputs, Output, Rows, Step
+
+if TYPE_CHECKING:
+    from volassets.pipeline.state import State
+    from volassets.settings import Settings
+
+COMPARISON, PANEL, SCORED = "comparison_reports", "panel_report", "scored_forecasts"
+COMPARISON_TABLES = (
+    "leaderboard",
+    "scores",
+    "mincer_zarnowitz",
+    "model_comparisons",
+    "backtests",
+    "backtest_paths",
+    "value_at_risk",
+    "verdicts",
+)
+PANEL_TABLES = ("panel_leaderboard", "panel_comparisons", "panel_verdicts")
+# The rows of a comparison are read for this many tickers in one statement.
+TICKERS_AT_ONCE = 20
+_SCORED = """
+    SELECT f.ticker, f.model, f.horizon, f.refit_month, f.origin_date, f.variance, f.lower, f.upper,
+        r.proxy_variance AS realized_variance, r.squared_return
+    FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
+    WHERE f.ticker IN (SELECT unnest($tickers)) AND f.model IN (SELECT unnest($models))
+    ORDER BY ticker, model, horizon, origin_date
+"""
+
+
+def comparison_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
+    """Yield the comparison of a ticker and the panel."""
+    forecasts = tuple(f"{family}_forecasts" for family in dict.fromkeys(model.family for model in models))
+    yield Step(
+        name=COMPARISON,
+        scope=Scope.TICKER,
+        tables=COMPARISON_TABLES,
+        upstream=(*forecasts, "realized_vol_features"),
+        description="Leaderboard, tests, backtests and value at risk of a ticker over all its forecasts.\n\n"
+        "Grain: one row per ticker, model and horizon in `leaderboard`; the other comparison tables beside it. Every "
+        "current model is in it, whatever the last run fitted. Every score is of forecasts whose sessions have passed.",
+        group="evaluation",
+        kinds=("duckdb", "python"),
+        fingerprint=_comparison_hash,
+        compute=comparison_rows,
+        job="compare",
+        has_page=True,
+        load=_load_scored,
+        gap=_no_outcome,
+        checks=(
+            Check("intervals_cover", "Realised coverage is what the intervals promise.", _coverage),
+            Check("no_leakage", "The last leakage audit found nothing.", _audit),
+        ),
+        cells_per_job=1,
+    )
+    yield Step(
+        name=PANEL,
+        scope=Scope.ONCE,
+        tables=PANEL_TABLES,
+        upstream=(COMPARISON,),
+        description="The comparison over every ticker that has one: pooled scores, wins and pooled tests.\n\n"
+        "Grain: one row per model and horizon.",
+        group="evaluation",
+        kinds=("duckdb", "python"),
+        fingerprint=_panel_hash,
+        compute=panel_rows,
+        job="compare_panel",
+        has_page=True,
+        load=_load_panel,
+        needs_features=False,
+        gap=lambda state, *_: "" if state.inventory.hashes("leaderboard") else "no ticker has a comparison yet",
+    )
+
+
+def backtest_rules(settings: Settings) -> Rules:
+    """Return the settings' rules of the volatility-target strategies."""
+    cost = (settings.transaction_cost_bps + settings.slippage_bps) / 10_000
+    return Rules(target=settings.target_volatility, max_leverage=settings.max_leverage, cost=cost)
+
+
+def comparison_rows(inputs: Inputs) -> Output:
+    """Return the comparison tables of one ticker."""
+    return Output(compare_ticker(inputs.rows[SCORED], inputs.table, backtest_rules(inputs.settings)))
+
+
+def panel_rows(inputs: Inputs) -> Output:
+    """Return the panel tables over every ticker that has a leaderboard."""
+    scored = inputs.rows[SCORED]
+    sentences = panel_verdict(scored)
+    texts = pd.DataFrame({"position": range(1, len(sentences) + 1), "text": pd.Series(sentences, dtype=object)})
+    return Output(
+        {
+            "panel_leaderboard": pooled_scores(inputs.rows["leaderboard"]),
+            "panel_comparisons": panel_comparison(scored),
+            "panel_verdicts": texts,
+        }
+    )
+
+
+def _comparison_hash(state: State, partition: Partition, _model: Model | None) -> str:
+    cells = sorted((model, month, value) for (model, month), value in state.current_forecasts(partition.ticker).items())
+    if not cells:
+        return ""
+    rules = str(backtest_rules(state.context.settings))
+    values = [value for *_, value in cells]
+    return digest(values, state.prints(partition).features(), rules, CODE_VERSIONS["comparison"])
+
+
+def _panel_hash(state: State, _partition: Partition, _model: Model | None) -> str:
+    boards = {(place.ticker, value) for (place, _), value in state.inventory.hashes("leaderboard").items()}
+    return digest(sorted(boards), CODE_VERSIONS["comparison"])
+
+
+def _no_outcome(state: State, partition: Partition, _model: Model | None) -> str:
+    if not state.current_forecasts(partition.ticker):
+        return f"no current forecast of {partition.ticker} is stored: materialize its forecasts first"
+    if not state.has_outcome(partition.ticker):
+        return f"no forecast of {partition.ticker} has a realised outcome yet: add a month that has passed"
+    return ""
+
+
+def _load_scored(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:
+    tickers = [partition.ticker for partition in partitions]
+    return {Partition(ticker): {SCORED: rows} for ticker, rows in scored_forecasts(state, tickers).items()}
+
+
+def scored_forecasts(state: State, tickers: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the current forecasts of tickers whose sessions have passed, with outcomes, by ticker."""
+    found: dict[str, pd.DataFrame] = {}
+    for start in range(0, len(tickers), TICKERS_AT_ONCE):
+        some = list(tickers[start : start + TICKERS_AT_ONCE])
+        current = {ticker: state.current_forecasts(ticker) for ticker in some}
+        models = sorted({model for cells in current.values() for model, _ in cells})
+        rows = state.context.warehouse.query(_SCORED, {"tickers": some, "models": models})
+        if sum(map(len, current.values())) < sum(map(state.stored_forecasts, some)):
+            places = zip(rows["ticker"], rows["model"], rows["refit_month"], strict=True)
+            rows = rows[[(model, month) in current[ticker] for ticker, model, month in places]]
+        for ticker, part in rows.drop(columns="refit_month").groupby("ticker", sort=False):
+            found[str(ticker)] = part.reset_index(drop=True)
+    return found
+
+
+def _load_panel(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:
+    board = state.context.warehouse.read("leaderboard")
+    scored = scored_forecasts(state, sorted(board["ticker"].unique()))
+    rows = pd.concat(scored.values(), ignore_index=True) if scored else pd.DataFrame()
+    return {partition: {"leaderboard": board, SCORED: rows} for partition in partitions}
+
+
+def _coverage(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
+    board = state.context.warehouse.read("leaderboard", ticker=[partition.ticker for partition in partitions])
+    level = state.context.settings.interval_level
+    return {place: checks.coverage_off(board[board["ticker"] == place.ticker], level) for place in partitions}
+
+
+def _audit(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
+    results = state.context.warehouse.read("audit_results", ticker=[partition.ticker for partition in partitions])
+    return {place: checks.audit_failures(results[results["ticker"] == place.ticker]) for place in partitions}

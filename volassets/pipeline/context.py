@@ -1,0 +1,266 @@
+"""What a run works with, each read once: settings, store, calendars, bars, features, the source's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from volassets.clock import utc_now
+from volassets.errors import InputError, VolassetsError
+from volassets.features.catalogue import catalogue, outcomes
+from volassets.market.bars import BAR_COLUMNS
+from volassets.market.calendar import SessionCalendar, calendar_for
+from volassets.market.sources import PriceSource, make_source
+from volassets.models.protocol import Model
+from volassets.models.registry import MODELS
+from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
+from volassets.pipeline.workers import SharedFrame, SharedFrames
+from volassets.settings import Settings
+from volassets.timing import first_possible_month, last_possible_month, training_length
+from volassets.warehouse.store import Warehouse, open_warehouse
+
+if TYPE_CHECKING:
+    from volassets.market.findings import Finding
+    from volassets.pipeline.prices import Answer
+
+
+class Context:
+    """One run's view of a home.
+
+    Attributes
+    ----------
+    answers : dict
+        What the source has answered already and the step of the bars has not yet stored.
+    fetch_only : set of str or None
+        Tickers whose bars the run fetches; None for every ticker that it is asked for.
+    refusals, findings : dict
+        By ticker: why its bars were refused, and what was found in those that were taken.
+
+    Parameters
+    ----------
+    settings : Settings
+        The home's settings; they decide what a complete cell has and what the graph is.
+    models : sequence of str, optional
+        Models that this run fits; the home's where not given.
+    jobs : int
+        Worker processes; 0 takes the settings' number.
+    source : PriceSource, optional
+        Where bars come from; the settings' where not given.
+    log : callable
+        Takes one line of text.
+    now : datetime, optional
+        The moment of the run, UTC.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        models: Sequence[str] | None = None,
+        jobs: int = 0,
+        source: PriceSource | None = None,
+        log: Callable[[str], None] = lambda _line: None,
+        now: datetime | None = None,
+    ) -> None:
+        self.settings = settings
+        self.models: dict[str, Model] = dict(settings.chosen_models)
+        if models is not None:
+            # In the registry's order, as the settings' own are.
+            self.models = {name: settings.model(name) for name in MODELS if name in set(models)}
+        self.workers = jobs or settings.workers
+        self.log = log
+        self.now = now or utc_now()
+        self._given_source = source
+        self._bars: dict[str, pd.DataFrame] = {}
+        self._tickers: dict[str, TickerContext] = {}
+        self._calendars: dict[str, SessionCalendar] = {}
+        self._features: dict[str, tuple[str, SharedFrame]] = {}
+        self._pooled: dict[tuple[str, pd.Timestamp], str] = {}
+        self._exits = ExitStack()
+        self.answers: dict[str, Answer] = {}
+        self.fetch_only: set[str] | None = None
+        self.refusals: dict[str, VolassetsError] = {}
+        self.findings: dict[str, list[Finding]] = {}
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the files that the workers shared."""
+        self._features.clear()
+        self._exits.close()
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The store of these settings."""
+        return open_warehouse(self.settings)
+
+    @cached_property
+    def source(self) -> PriceSource:
+        """Where bars come from."""
+        return self._given_source or make_source(self.settings)
+
+    @cached_property
+    def model_hashes(self) -> ModelHashes:
+        """What the models add to the fingerprints, the same for every ticker."""
+        return ModelHashes(self.settings)
+
+    @cached_property
+    def _shared(self) -> SharedFrames:
+        return self._exits.enter_context(SharedFrames())
+
+    def calendar(self, ticker: str) -> SessionCalendar:
+        """The exchange calendar of `ticker`."""
+        if ticker not in self._calendars:
+            self._calendars[ticker] = calendar_for(ticker, self.settings.calendars)
+        return self._calendars[ticker]
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """Return the stored bars of `ticker`, index date; empty where there are none."""
+        self.load_bars([ticker])
+        return self._bars[ticker]
+
+    def load_bars(self, tickers: Iterable[str]) -> None:
+        """Read the stored bars of those of `tickers` that are not known yet, in one statement."""
+        wanted = [ticker for ticker in tickers if ticker not in self._bars]
+        if not wanted:
+            return
+        stored = self.warehouse.read("raw_prices", columns=["ticker", "date", *BAR_COLUMNS], ticker=wanted)
+        found = {str(name): rows.drop(columns="ticker") for name, rows in stored.groupby("ticker", sort=False)}
+        none = stored.iloc[:0].drop(columns="ticker")
+        self._bars.update({ticker: by_date(found.get(ticker, none)) for ticker in wanted})
+
+    def set_bars(self, ticker: str, bars: pd.DataFrame) -> None:
+        """Take `bars` for the stored ones of `ticker`: they have just been written, or are about to be."""
+        self._bars[ticker] = bars
+        self._tickers.pop(ticker, None)
+        self._pooled.clear()
+
+    def forget(self, tickers: Iterable[str]) -> None:
+        """Read the bars of `tickers` again when they are asked for: another process may have written."""
+        for ticker in tickers:
+            self._bars.pop(ticker, None)
+            self._tickers.pop(ticker, None)
+        self._pooled.clear()
+
+    def ticker(self, ticker: str) -> TickerContext:
+        """Return what is known of one ticker; its bars may be empty."""
+        if ticker not in self._tickers:
+            self._tickers[ticker] = TickerContext(self, ticker, self.bars(ticker))
+        return self._tickers[ticker]
+
+    def pool(self, model: Model, month: pd.Timestamp) -> list[str]:
+        """Return the tickers that a fit of `model` over all tickers uses for `month`, sorted."""
+        self.load_bars(self.settings.tickers)
+        needs = self.needs(model)
+        return sorted(ticker for ticker in self.settings.tickers if not self.ticker(ticker).gap(month, needs))
+
+    def pooled_fit_hash(self, model: Model, month: pd.Timestamp) -> str:
+        """Return the fingerprint of a fit of `model` over all tickers."""
+        key = (model.name, month)
+        if key not in self._pooled:
+            pool = {ticker: self.ticker(ticker).fingerprints for ticker in self.pool(model, month)}
+            self._pooled[key] = pooled_fit_hash(self.model_hashes, model, pool, month)
+        return self._pooled[key]
+
+    def needs(self, model: Model | None) -> int:
+        """Return how many bars before its cut-off a fit of `model`, or any other step of a month, needs."""
+        history = None if model is None else model.history
+        return self.settings.minimum_history if history is None else history
+
+    def features(self, ticker: str) -> SharedFrame:
+        """Return the stored feature table of `ticker` in a file that workers map, read once per run.
+
+        Raises
+        ------
+        InputError
+            If it was not built from the bars that this run works with.
+        """
+        data_hash = self.ticker(ticker).fingerprints.features()
+        known = self._features.get(ticker)
+        if known is None or known[0] != data_hash:
+            columns = [feature.name for feature in (*catalogue(self.settings.lags), *outcomes())]
+            names = ["date", *columns, "data_hash"]
+            stored = self.warehouse.read("realized_vol_features", columns=names, ticker=ticker)
+            if set(stored["data_hash"]) != {data_hash}:
+                raise InputError(
+                    f"the features of {ticker} do not belong to its stored bars: materialize realized_vol_features for "
+                    f"{ticker} first."
+                )
+            self.share_features(ticker, by_date(stored.drop(columns="data_hash")))
+        return self._features[ticker][1]
+
+    def share_features(self, ticker: str, features: pd.DataFrame) -> None:
+        """Put the feature table of `ticker`, which is stored, where workers can map it."""
+        self._features[ticker] = (self.ticker(ticker).fingerprints.features(), self._shared.put(ticker, features))
+
+
+class TickerContext:
+    """The stored bars of one ticker and what follows from them."""
+
+    def __init__(self, context: Context, ticker: str, bars: pd.DataFrame) -> None:
+        self.context, self.ticker, self.bars = context, ticker, bars
+
+    @cached_property
+    def index(self) -> pd.DatetimeIndex:
+        """Dates of the bars."""
+        return pd.DatetimeIndex(self.bars.index)
+
+    @cached_property
+    def calendar(self) -> SessionCalendar:
+        """The ticker's exchange calendar."""
+        return self.context.calendar(self.ticker)
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """Hashes that the ticker's cells should have now."""
+        return Fingerprints(
+            self.context.model_hashes, self.ticker, self.bars, self.calendar, self.context.pooled_fit_hash
+        )
+
+    @cached_property
+    def last_month(self) -> pd.Timestamp:
+        """Month of the first session after the last bar."""
+        return last_possible_month(self.index, self.calendar)
+
+    def first_month(self, needs: int) -> pd.Timestamp | None:
+        """Return the first month with at least `needs` bars before it, None where there is none yet."""
+        return first_possible_month(self.index, needs)
+
+    def gap(self, month: pd.Timestamp, needs: int) -> str:
+        """Return why nothing can be computed for `month` with `needs` bars before its cut-off; empty where it can."""
+        if self.bars.empty:
+            return f"no bars of {self.ticker} are stored: `volassets run --ticker '{self.ticker}'` fetches them"
+        before = training_length(self.index, month)
+        if before < needs:
+            first = self.first_month(needs)
+            when = f"the first possible month is {first:%Y-%m}" if first is not None else "fetch a longer history"
+            return (
+                f"{self.ticker} has {before} bars before {month:%Y-%m} and a refit needs {needs} "
+                f"(minimum_history): {when}"
+            )
+        if month > self.last_month:
+            return (
+                f"the bars of {self.ticker} end on {self.index[-1]:%Y-%m-%d}: the last possible month is "
+                f"{self.last_month:%Y-%m}; refresh the prices first"
+            )
+        return ""
+
+    def has_session(self, month: pd.Timestamp) -> bool:
+        """Return whether the month has an origin: a bar whose next session lies in it."""
+        return self.fingerprints.has_origins(month)
+
+
+def by_date(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with a column ``date`` as float64 columns in order of a nanosecond index ``date``."""
+    rows = rows.sort_values("date").set_index("date")
+    rows.index = pd.DatetimeIndex(rows.index, name="date").as_unit("ns")
+    return rows.astype("float64")

@@ -1,0 +1,321 @@
+"""Computes the cells of some steps: in worker processes, committed as they arrive, each failure on its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from volassets.errors import VolassetsError
+from volassets.models.protocol import Model
+from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.done import COMMIT_SECONDS, Done, by_table
+from volassets.pipeline.ingest import take_bars
+from volassets.pipeline.jobs import CellJob, Job, Result, compute_cells
+from volassets.pipeline.locks import WriteLock
+from volassets.pipeline.progress import Progress, report
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Step
+from volassets.pipeline.workers import run_jobs
+from volassets.warehouse.store import Replacement, Upsert
+
+# Upstream rows are read for this many tickers in one statement.
+TICKERS_AT_ONCE = 20
+
+
+_CellToCompute = tuple[Partition, Model | None, str]
+"""A cell with the hash that it is to have."""
+
+
+@dataclass
+class _Todo:
+    """The cells of one lock that have to be computed."""
+
+    cells: list[_CellToCompute]
+    left: int = 0
+    lock: WriteLock | None = None
+
+    def release(self) -> None:
+        """Give the lock back if it is held."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
+
+
+class Executor:
+    """Runs steps over partitions.
+
+    Parameters
+    ----------
+    state : State
+        Kept up to date with what is written.
+    force : bool
+        Compute cells whose stored hash is right as well.
+    """
+
+    def __init__(self, state: State, force: bool = False) -> None:
+        self._state = state
+        self._context = state.context
+        self._force = force
+        self._failed: dict[tuple[str, Partition], str] = {}
+
+    def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[Done]:
+        """Compute what is missing or stale of every step's partitions; yield each one when it is committed.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+            In order.
+        partitions : mapping of str to sequence of Partition
+            By name of the step.
+        """
+        self._context.load_bars({place.ticker for listed in partitions.values() for place in listed if place.ticker})
+        for step in steps:
+            wanted = list(dict.fromkeys(partitions.get(step.name, ())))
+            if wanted:
+                done = take_bars(self._context, step, wanted) if step.compute is None else self._run_step(step, wanted)
+                yield from self._examined(step, list(done))
+
+    def _examined(self, step: Step, done: list[Done]) -> Iterator[Done]:
+        """Add what the checks of the step find; a blocking one fails its partition."""
+        places = [item.partition for item in done if not item.failures and not item.nothing]
+        for check in step.checks:
+            found = check.find(self._state, places) if places else {}
+            for item in done:
+                findings = found.get(item.partition)
+                if findings is None:
+                    continue
+                item.findings = {**item.findings, check.name: findings}
+                errors = [finding.message for finding in findings if finding.severity == "error"]
+                if check.blocking and errors:
+                    item.failures[""] = f"{check.name}: {' '.join(errors)}"
+        for item in done:
+            if item.failures:
+                self._failed[step.name, item.partition] = "; ".join(dict.fromkeys(item.failures.values()))
+            yield item
+
+    def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[Done]:
+        done = {partition: Done(step, partition) for partition in partitions}
+        if not self._force and any(self._to_compute(step, partition) for partition in partitions):
+            # Another run may have been at work since the plan was made.
+            self._state.inventory.reload(step.table, {partition.ticker for partition in partitions})
+        todo: dict[str, _Todo] = {}
+        for partition in partitions:
+            for model, expected in self._due(step, done[partition]):
+                cells = todo.setdefault(_lock_name(step, partition), _Todo([])).cells
+                cells.append((partition, model, expected))
+        total = sum(len(entry.cells) for entry in todo.values())
+        for finished, result in enumerate(self._computed(step, todo), 1):
+            item = done[result.partition]
+            if result.error:
+                item.failures[result.model] = result.error
+            else:
+                item.computed.append(result.model)
+                item.rows += result.rows
+            item.seconds += result.seconds
+            place = result.partition
+            report(Progress(step.name, place.ticker or "all", place.month, finished, total, result.error))
+        yield from done.values()
+
+    def _to_compute(self, step: Step, partition: Partition) -> bool:
+        names = [model.name if model else "" for model in self._variants(step)]
+        return not all(self._state.is_current(step, partition, name) for name in names)
+
+    def _variants(self, step: Step) -> list[Model | None]:
+        return [model for model in step.variants if model is None or model.name in self._context.models]
+
+    def _due(self, step: Step, item: Done) -> Iterator[tuple[Model | None, str]]:
+        """Yield the models of a partition that have to be computed; note the others."""
+        state, partition = self._state, item.partition
+        stopped = self._stopped(step, partition)
+        gaps = []
+        for model in self._variants(step):
+            name = model.name if model else ""
+            if stopped:
+                self._fail(item, name, stopped)
+                continue
+            gap = step.gap(state, partition, model)
+            expected = "" if gap else step.fingerprint(state, partition, model)
+            if not expected:
+                gaps.append(gap or "there is nothing to compute it from")
+                continue
+            if state.stored(step, partition, name) == expected and not self._force:
+                item.unchanged.append(name)
+                continue
+            problem = state.unmet(list(step.requires(state, partition, model)))
+            if (
+                not problem
+                and step.needs_features
+                and partition.ticker
+                and not state.features_current(partition.ticker)
+            ):
+                last = state.ticker(partition).index[-1]
+                problem = (
+                    f"the features of {partition.ticker} do not belong to its stored bars (to {last:%Y-%m-%d}): "
+                    f"materialize realized_vol_features for {partition.ticker} first"
+                )
+            if problem:
+                self._fail(item, name, problem)
+            else:
+                yield model, expected
+        if gaps and not item.unchanged and len(gaps) == len(self._variants(step)):
+            item.nothing = gaps[0]
+
+    def _fail(self, item: Done, model: str, problem: str) -> None:
+        item.failures[model] = problem
+        report(Progress(item.step.name, item.partition.ticker, item.partition.month, 0, 0, problem))
+
+    def _stopped(self, step: Step, partition: Partition) -> str:
+        """Return why a partition stops here: upstream its ticker has failed in this very run, or has no bars at all."""
+        for name in step.upstream:
+            error = self._failed.get((name, Partition(partition.ticker)))
+            if error:
+                return f"{partition.ticker} stops here: {error}"
+        ticker = partition.ticker
+        missing = self._state.without_bars(step, partition)
+        return f"no bars of {ticker} are stored: `volassets run --ticker '{ticker}'` fetches them" if missing else ""
+
+    def _computed(self, step: Step, todo: dict[str, _Todo]) -> Iterator[Result]:
+        """Compute the cells under their locks and commit about every second; yield what is committed.
+
+        Locks are taken in sorted order and only while they are free. Those of other runs come last, one at a time
+        and with nothing else held, so that two runs never wait for each other.
+        """
+        names = sorted(todo)
+        try:
+            while names:
+                busy: list[str] = []
+                yield from self._drained(step, todo, self._jobs(step, todo, names, busy))
+                names = busy
+                if names:
+                    todo[names[0]].lock = lock = WriteLock(self._context.settings.home, names[0])
+                    lock.wait(self._context.log)
+                    self._state.inventory.reload(
+                        step.table, {place.ticker for n in names for place, *_ in todo[n].cells}
+                    )
+        finally:
+            for entry in todo.values():
+                entry.release()
+
+    def _jobs(self, step: Step, todo: dict[str, _Todo], names: Sequence[str], busy: list[str]) -> Iterator[Job]:
+        """Yield the jobs of the locks that are free, taking them when their first job is asked for."""
+        for start in range(0, len(names), TICKERS_AT_ONCE):
+            free = [name for name in names[start : start + TICKERS_AT_ONCE] if self._taken(todo, name)]
+            busy += [name for name in names[start : start + TICKERS_AT_ONCE] if name not in free]
+            for name in free:
+                todo[name].cells = self._still_due(step, todo[name])
+            places = list(dict.fromkeys(place for name in free for place, _, _ in todo[name].cells))
+            rows = step.load(self._state, places) if places else {}
+            for name in free:
+                entry = todo[name]
+                entry.left = len(entry.cells)
+                if not entry.left:
+                    entry.release()
+                for first in range(0, len(entry.cells), step.cells_per_job):
+                    yield self._job(step, name, entry.cells[first : first + step.cells_per_job], rows)
+
+    def _taken(self, todo: dict[str, _Todo], name: str) -> bool:
+        entry = todo[name]
+        if entry.lock is None:
+            lock = WriteLock(self._context.settings.home, name)
+            if not lock.take():
+                lock.release()
+                return False
+            entry.lock = lock
+        return True
+
+    def _still_due(self, step: Step, entry: _Todo) -> list[_CellToCompute]:
+        """Return the cells that no other run has computed since they were planned."""
+        if self._force:
+            return entry.cells
+        return [
+            (partition, model, expected)
+            for partition, model, expected in entry.cells
+            if self._state.stored(step, partition, model.name if model else "") != expected
+        ]
+
+    def _job(
+        self,
+        step: Step,
+        name: str,
+        cells: Sequence[_CellToCompute],
+        rows: Mapping[Partition, Mapping[str, pd.DataFrame]],
+    ) -> Job:
+        context, problem = self._context, ""
+        tickers = self._tickers_of(step, cells)
+        try:
+            features = {ticker: context.features(ticker) for ticker in tickers} if step.needs_features else {}
+        except VolassetsError as error:
+            features, problem = {}, str(error)
+        listed = [
+            CellJob(place, model, expected, found, problem or self._outdated(step, place, model, found))
+            for place, model, expected in cells
+            for found in (rows.get(place, {}),)
+        ]
+        assert step.compute is not None
+        return Job(
+            lock=name,
+            compute=step.compute,
+            settings=context.settings,
+            cells=listed,
+            features=features,
+            bars=context.bars(tickers[0]) if tickers and not step.needs_features else None,
+            calendars={ticker: context.calendar(ticker).name for ticker in tickers},
+            files=context.settings.files,
+        )
+
+    def _outdated(self, step: Step, place: Partition, model: Model | None, rows: Mapping[str, pd.DataFrame]) -> str:
+        """Return which upstream row has changed since it was found right; empty where none has."""
+        for table, _, source, expected in step.requires(self._state, place, model):
+            found = rows[table] if table in rows else pd.DataFrame({"data_hash": []})
+            hashes = set(found.loc[found["model"] == source, "data_hash"] if source else found["data_hash"])
+            if hashes != {expected}:
+                return f"{table} of {place.label} was changed by another run: run again"
+        return ""
+
+    def _tickers_of(self, step: Step, cells: Sequence[_CellToCompute]) -> list[str]:
+        if step.scope is Scope.MONTH:
+            pools = (self._context.pool(model, place.month) for place, model, _ in cells if model and place.month)
+            return sorted({ticker for pool in pools for ticker in pool})
+        return list(dict.fromkeys(place.ticker for place, _, _ in cells if place.ticker))
+
+    def _drained(self, step: Step, todo: dict[str, _Todo], jobs: Iterator[Job]) -> Iterator[Result]:
+        """Run jobs, commit their results and give locks back when their cells are committed."""
+        waiting: list[tuple[str, Result]] = []
+        last_commit = time.monotonic()
+        try:
+            for job, results in run_jobs(jobs, compute_cells, self._context.workers):
+                waiting += [(job.lock, result) for result in results]
+                if time.monotonic() - last_commit >= COMMIT_SECONDS:
+                    yield from self._committed(step, todo, waiting)
+                    waiting, last_commit = [], time.monotonic()
+        finally:
+            # Also when interrupted: what is finished is kept.
+            results = self._committed(step, todo, waiting)
+        yield from results
+
+    def _committed(self, step: Step, todo: dict[str, _Todo], waiting: Sequence[tuple[str, Result]]) -> list[Result]:
+        changes: list[Replacement | Upsert] = []
+        for _, result in waiting:
+            if result.output is not None:
+                changes += step.writes(result.partition, result.model, result.data_hash, result.output)
+        if changes:
+            self._context.warehouse.write(*by_table(changes))
+        for name, result in waiting:
+            if result.output is not None:
+                self._state.inventory.put(step.table, result.partition, result.model, result.data_hash)
+                if step.table == "realized_vol_features":
+                    table = result.output.tables[step.table].set_index("date")
+                    self._context.share_features(result.partition.ticker, table)
+            todo[name].left -= 1
+            if not todo[name].left:
+                todo[name].release()
+        return [result.without_rows(step.table) for _, result in waiting]
+
+
+def _lock_name(step: Step, partition: Partition) -> str:
+    if step.scope is Scope.MONTH:
+        return f"month-{partition.month:%Y-%m}"
+    return partition.ticker or step.name

@@ -1,0 +1,209 @@
+"""What a stored cell was computed from, as a hash: equal hashes mean equal rows.
+
+A fingerprint covers the bars before the cut-off, the settings that matter, the code version and
+the fingerprints of what is used upstream. Appended bars therefore change the running month's
+forecasts and nothing else; a revised bar changes every month after it.
+
+`volassets status` asks for millions of them, so whatever is the same for many cells is hashed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from volassets.market.bars import BAR_COLUMNS
+from volassets.market.calendar import SessionCalendar
+from volassets.models.protocol import Model
+from volassets.settings import Settings
+from volassets.timing import training_length
+
+ONE_MONTH = pd.offsets.MonthBegin(1)
+
+# Raised by hand when the same inputs would give other numbers; a model has its own.
+CODE_VERSIONS = {
+    "features": "1",
+    "selected_features": "1",
+    "lag_analysis": "1",
+    "forecasts": "1",
+    "importance": "1",
+    "comparison": "1",
+}
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hex digits over the JSON of `parts`."""
+    return _short(json.dumps(parts, sort_keys=True, default=str, separators=(",", ":")))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class PrefixHashes:
+    """Hashes of the first n rows of an array, for any n; increasing n read every row once.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, columns)
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = np.ascontiguousarray(values)
+        self._rows = [0]
+        self._states = [hashlib.sha256()]
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, rows: int) -> str:
+        """Return 16 hex digits over the first `rows` rows."""
+        if rows not in self._texts:
+            nearest = bisect_right(self._rows, rows) - 1
+            state = self._states[nearest].copy()
+            state.update(self._values[self._rows[nearest] : rows].tobytes())
+            self._rows.insert(nearest + 1, rows)
+            self._states.insert(nearest + 1, state)
+            self._texts[rows] = state.hexdigest()[:16]
+        return self._texts[rows]
+
+
+class ModelHashes:
+    """What a model adds to every one of its cells, whatever the ticker: made once per set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._texts: dict[str, str] = {}
+        self._members: dict[str, tuple[Model, ...]] = {}
+        self.selection = digest(settings.correlation_threshold, settings.scaling, CODE_VERSIONS["selected_features"])
+        self.forecasts = digest(settings.interval_level, CODE_VERSIONS["forecasts"])
+        self.features = digest(settings.lags, settings.proxy, CODE_VERSIONS["features"])
+
+    def model(self, model: Model) -> str:
+        """Hash of the model's specification, its code version and the horizons."""
+        if model.name not in self._texts:
+            parts = (model.name, asdict(model), model.code_version, self.settings.horizons)  # type: ignore[call-overload]
+            self._texts[model.name] = digest(*parts)
+        return self._texts[model.name]
+
+    def members(self, model: Model) -> tuple[Model, ...]:
+        """Specifications of the models that this one combines."""
+        if model.name not in self._members:
+            self._members[model.name] = tuple(self.settings.model(name) for name in model.member_names)
+        return self._members[model.name]
+
+
+class Fingerprints:
+    """The fingerprints of one ticker's cells.
+
+    Parameters
+    ----------
+    hashes : ModelHashes
+        Shared by the tickers of one set of settings.
+    ticker : str
+    bars : DataFrame
+        The stored bars, index date.
+    calendar : SessionCalendar
+    pooled : callable, optional
+        Fingerprint of a fit over all tickers, of a model and a month; of this ticker alone by default.
+    """
+
+    def __init__(
+        self,
+        hashes: ModelHashes,
+        ticker: str,
+        bars: pd.DataFrame,
+        calendar: SessionCalendar,
+        pooled: Callable[[Model, pd.Timestamp], str] | None = None,
+    ) -> None:
+        self._hashes = hashes
+        self._ticker = ticker
+        self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
+        self._calendar = calendar
+        self._pooled = pooled
+        values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
+        self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
+        self._targets: np.ndarray | None = None
+        self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
+        self._fits: dict[tuple[str, pd.Timestamp], str] = {}
+
+    def _features_of(self, rows: int) -> str:
+        return _short(f"{self._ticker} {self._bars(rows)} {self._calendar.name} {self._hashes.features}")
+
+    def features(self) -> str:
+        """Fingerprint of the whole feature table."""
+        return self._features_of(len(self._index))
+
+    def _month(self, month: pd.Timestamp) -> tuple[str, str, str]:
+        """Return the hashes of the features before the cut-off, of the selection, and of the features in use."""
+        if month not in self._months:
+            before = self._features_of(training_length(self._index, month))
+            selection = _short(f"{before} {self._hashes.selection}")
+            self._months[month] = before, selection, self._features_of(self._rows_in_use(month))
+        return self._months[month]
+
+    def _rows_in_use(self, month: pd.Timestamp) -> int:
+        """Return how many rows there are up to the month's last origin, as `timing.origins_of_month` has it."""
+        if self._targets is None:
+            self._targets = self._calendar.next_sessions(self._index).to_numpy()
+        first, last = np.searchsorted(self._targets, [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()])
+        return int(last) if last > first else 0
+
+    def has_origins(self, month: pd.Timestamp) -> bool:
+        """Whether some bar's next session lies in `month`, so that the month has forecasts."""
+        return self._rows_in_use(month) > 0
+
+    def lag_analysis(self, month: pd.Timestamp) -> str:
+        """Fingerprint of one month's lag analysis."""
+        return _short(f"{self._month(month)[0]} {CODE_VERSIONS['lag_analysis']}")
+
+    def selected_features(self, month: pd.Timestamp) -> str:
+        """Fingerprint of one month's selection and scaler."""
+        return self._month(month)[1]
+
+    def fit(self, model: Model, month: pd.Timestamp) -> str:
+        """Fingerprint of one model's fit for one month."""
+        key = (model.name, month)
+        if key not in self._fits:
+            self._fits[key] = self._fit(model, month)
+        return self._fits[key]
+
+    def _fit(self, model: Model, month: pd.Timestamp) -> str:
+        if model.scope == "month":
+            # One ticker alone is a pool too, as in the leakage audit.
+            return (self._pooled or self._alone)(model, month)
+        before, selection, _ = self._month(month)
+        upstream = selection if model.uses_selection else before
+        members = "".join(self.fit(member, month) for member in self._hashes.members(model))
+        return _short(f"{self._hashes.model(model)} {upstream} {members}")
+
+    def _alone(self, model: Model, month: pd.Timestamp) -> str:
+        return pooled_fit_hash(self._hashes, model, {self._ticker: self}, month)
+
+    def forecast(self, model: Model, month: pd.Timestamp) -> str:
+        """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
+        return _short(f"{self.fit(model, month)} {self._month(month)[2]} {self._hashes.forecasts}")
+
+    def importance(self, model: Model, month: pd.Timestamp) -> str:
+        """Fingerprint of one fit's permutation importance."""
+        return importance_hash(self.fit(model, month))
+
+    def before(self, month: pd.Timestamp) -> str:
+        """Fingerprint of the features before the cut-off of `month`."""
+        return self._month(month)[0]
+
+
+def importance_hash(fit_hash: str) -> str:
+    """Return the fingerprint of the permutation importance of the fit with `fit_hash`."""
+    return _short(f"{fit_hash} importance {CODE_VERSIONS['importance']}")
+
+
+def pooled_fit_hash(hashes: ModelHashes, model: Model, pool: Mapping[str, Fingerprints], month: pd.Timestamp) -> str:
+    """Return the fingerprint of one month's fit over all tickers of `pool`, whatever their order."""
+    members = " ".join(f"{ticker} {pool[ticker].before(month)}" for ticker in sorted(pool))
+    return _short(f"{hashes.model(model)} {members}")

@@ -1,0 +1,129 @@
+"""Which cells are missing or stale, and why: the one answer for runs, `volassets status`, schedules and the UI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from volassets.models.base import spec_values
+from volassets.models.protocol import Model
+from volassets.pipeline.cells import Cell, Partition, Scope
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Step
+
+MISSING = "missing"
+FORCED = "forced"
+CHANGED = "bars, settings or what it is computed from changed"
+NEW_BARS = "new bars or a refreshed fit"
+SHOWN_TICKERS = 3
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell that a run has to compute, and the reason."""
+
+    cell: Cell
+    reason: str
+
+
+def partitions_of(step: Step, months: Mapping[str, Sequence[pd.Timestamp]]) -> list[Partition]:
+    """Return the partitions of a step that belong to a request.
+
+    Parameters
+    ----------
+    step : Step
+    months : mapping of str to sequence of Timestamp
+        Refit months by ticker.
+    """
+    if step.scope is Scope.TICKER:
+        return [Partition(ticker) for ticker in months]
+    if step.scope is Scope.TICKER_MONTH:
+        return [Partition(ticker, month) for ticker, listed in months.items() for month in listed]
+    if step.scope is Scope.MONTH:
+        return [Partition("", month) for month in sorted({month for listed in months.values() for month in listed})]
+    return [Partition()] if step.scope is Scope.ONCE else []
+
+
+def plan(
+    state: State, steps: Iterable[Step], months: Mapping[str, Sequence[pd.Timestamp]], force: bool = False
+) -> list[PlannedCell]:
+    """Return the missing and stale cells of a request in pipeline order.
+
+    Parameters
+    ----------
+    state : State
+    steps : iterable of Step
+        Steps that are computed; the one that takes bars in is judged by its source.
+    months : mapping of str to sequence of Timestamp
+        Refit months by ticker.
+    force : bool
+        Whether cells that are right are computed again too.
+    """
+    return [
+        planned
+        for step in steps
+        if step.compute is not None
+        for partition in partitions_of(step, months)
+        for planned in _plan_partition(state, step, partition, force)
+    ]
+
+
+def _plan_partition(state: State, step: Step, partition: Partition, force: bool) -> Iterable[PlannedCell]:
+    for model in step.variants:
+        if model is not None and model.name not in state.context.models:
+            continue
+        if step.gap(state, partition, model):
+            continue
+        expected = step.fingerprint(state, partition, model)
+        name = model.name if model else ""
+        stored = state.stored(step, partition, name)
+        if not expected or (stored == expected and not force):
+            continue
+        reason = MISSING if not stored else FORCED if force else _why(state, step, partition, model)
+        yield PlannedCell(Cell(step.name, partition, name), reason)
+
+
+def _why(state: State, step: Step, partition: Partition, model: Model | None) -> str:
+    """Return what changed: the model itself where a fit says so, else what it is computed from."""
+    if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
+        return NEW_BARS if step.table.endswith("_forecasts") else CHANGED
+    place = partition if partition.ticker else Partition("", partition.month)
+    version, spec = state.inventory.spec(step.table, place, model.name)
+    if version != model.code_version:
+        return f"code version of {model.name} {version} -> {model.code_version}"
+    before, now = json.loads(spec), json.loads(json.dumps(spec_values(model)))
+    changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
+    return f"settings changed: [{model.name}] {', '.join(changed)}" if changed else CHANGED
+
+
+def summary(cells: Iterable[PlannedCell]) -> list[str]:
+    """Return one line per step and reason: how many cells, of which tickers, over which months."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for planned in cells:
+        groups.setdefault((planned.cell.step, planned.reason), []).append(planned.cell)
+    lines = []
+    for (step, reason), listed in groups.items():
+        tickers = named(cell.partition.ticker for cell in listed)
+        months = span(cell.partition.month for cell in listed)
+        where = ", ".join(part for part in (tickers, months) if part)
+        count = f"{len(listed)} {'cell' if len(listed) == 1 else 'cells'}"
+        lines.append(f"{step}: {count}{f' of {where}' if where else ''}: {reason}")
+    return lines
+
+
+def named(tickers: Iterable[str]) -> str:
+    """Return the first of some tickers as text, and how many more there are."""
+    names = [name for name in dict.fromkeys(tickers) if name]
+    more = f" and {len(names) - SHOWN_TICKERS} more" if len(names) > SHOWN_TICKERS else ""
+    return ", ".join(names[:SHOWN_TICKERS]) + more
+
+
+def span(months: Iterable[pd.Timestamp | None]) -> str:
+    """Return months as text: the first and the last one."""
+    listed = sorted({month for month in months if month is not None})
+    if not listed:
+        return ""
+    return f"{listed[0]:%Y-%m}" if len(listed) == 1 else f"{listed[0]:%Y-%m} .. {listed[-1]:%Y-%m}"

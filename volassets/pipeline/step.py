@@ -1,0 +1,208 @@
+"""What a step of the pipeline is: what it is computed from, what it writes, and how that is examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.market.findings import Finding
+from volassets.models.protocol import Model
+from volassets.pipeline.cells import Partition, Scope
+from volassets.warehouse.store import Replacement, Upsert
+
+if TYPE_CHECKING:
+    from volassets.market.calendar import SessionCalendar
+    from volassets.pipeline.state import State
+    from volassets.settings import Settings
+
+Rows = Mapping[str, pd.DataFrame]
+"""Table name to rows."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that one cell is computed from; nothing else is read.
+
+    Attributes
+    ----------
+    settings : Settings
+    partition : Partition
+    model : Model or None
+    data_hash : str
+        Fingerprint of the cell.
+    rows : mapping of str to DataFrame
+        Rows of upstream tables (`Step.load`).
+    features : mapping of str to DataFrame
+        Feature table by ticker: of the partition's own, or of every ticker of a pool.
+    bars : DataFrame or None
+        Bars of the ticker, where the step asks for them.
+    calendars : mapping of str to SessionCalendar
+        By ticker.
+    read_file : callable
+        From the path of a checkpoint to its content.
+    """
+
+    settings: Settings
+    partition: Partition
+    model: Model | None
+    data_hash: str
+    rows: Rows
+    features: Mapping[str, pd.DataFrame]
+    bars: pd.DataFrame | None
+    calendars: Mapping[str, SessionCalendar]
+    read_file: Callable[[Any], bytes]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The feature table of the partition's own ticker."""
+        return self.features[self.partition.ticker]
+
+    @property
+    def calendar(self) -> SessionCalendar:
+        """The calendar of the partition's own ticker."""
+        return self.calendars[self.partition.ticker]
+
+    @property
+    def month(self) -> pd.Timestamp:
+        """The refit month of the partition."""
+        assert self.partition.month is not None
+        return self.partition.month
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a cell came out as: rows by table, without the columns that name the cell, and files by path."""
+
+    tables: Rows
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is examined of a step's stored rows.
+
+    Attributes
+    ----------
+    name, description : str
+    find : callable
+        Of the state and the partitions: the findings per partition; a partition without findings is good.
+    blocking : bool
+        Whether a finding stops what follows.
+    """
+
+    name: str
+    description: str
+    find: Callable[[State, Sequence[Partition]], Mapping[Partition, Sequence[Finding]]]
+    blocking: bool = False
+
+
+Load = Callable[["State", Sequence[Partition]], Mapping[Partition, Rows]]
+Requirement = tuple[str, Partition, str, str]
+"""Table, partition, model and hash of a stored cell that another one is computed from."""
+
+
+def nothing_loaded(_state: State, partitions: Sequence[Partition]) -> dict[Partition, Rows]:
+    """Load no upstream rows."""
+    return {partition: {} for partition in partitions}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the pipeline: an asset, its table and its cells.
+
+    Attributes
+    ----------
+    name : str
+        Name of the asset.
+    scope : Scope
+        What one partition is about.
+    tables : tuple of str
+        Tables that it writes; the first one keeps the hash of each cell.
+    upstream : tuple of str
+        Steps whose rows it reads.
+    description : str
+        Source, unit, grain and timing, for the UI.
+    group : str
+        Group in the UI.
+    fingerprint : callable
+        Of the state, a partition and a model: the hash that the cell should have; empty where there is nothing to
+        compute it from.
+    compute : callable or None
+        From `Inputs` to `Output`, a pure function; None for the step that takes bars in from outside.
+    load : callable
+        What `compute` needs of the store, for many partitions at once.
+    requires : callable
+        Stored cells that must be right before this one can be computed.
+    models : tuple of Model
+        Models with a cell of their own; empty for a step without models.
+    needs_features : bool
+        Whether `compute` reads the feature table.
+    asked_for : callable
+        Whether the settings want the step for a refit month.
+    gap : callable
+        Why a partition has nothing to compute; empty where it has.
+    checks : tuple of Check
+    numbers : str
+        Query for the numbers that the UI plots, with ``{table}``, ``$tickers`` and ``$models``; its columns beside
+        ticker and refit_month.
+    kinds : tuple of str
+        Libraries, as the UI shows them.
+    job : str
+        Name of the job of a block that begins with this step.
+    has_page : bool
+        Whether an HTML page shows each of its partitions.
+    stage : str
+        Name of its rows in the leakage audit; steps of one stage are audited together. The step's name by default.
+    cells_per_job : int
+        Cells that a worker is given at once.
+    """
+
+    name: str
+    scope: Scope
+    tables: tuple[str, ...]
+    upstream: tuple[str, ...]
+    description: str
+    group: str
+    fingerprint: Callable[[State, Partition, Model | None], str]
+    compute: Callable[[Inputs], Output] | None
+    load: Load = nothing_loaded
+    requires: Callable[[State, Partition, Model | None], Iterable[Requirement]] = lambda *_: ()
+    models: tuple[Model, ...] = ()
+    needs_features: bool = True
+    asked_for: Callable[[Settings, pd.Timestamp], bool] = lambda *_: True
+    gap: Callable[[State, Partition, Model | None], str] = lambda *_: ""
+    checks: tuple[Check, ...] = ()
+    numbers: str = ""
+    kinds: tuple[str, ...] = ("python",)
+    job: str = ""
+    has_page: bool = False
+    stage: str = ""
+    cells_per_job: int = 16
+
+    @property
+    def table(self) -> str:
+        """The table that keeps the hashes."""
+        return self.tables[0]
+
+    @property
+    def variants(self) -> tuple[Model | None, ...]:
+        """The models with a cell of their own, or None alone for a step without models."""
+        return self.models or (None,)
+
+    def writes(self, partition: Partition, model: str, data_hash: str, output: Output) -> list[Replacement | Upsert]:
+        """Return what a computed cell replaces in the store."""
+        names: dict[str, Any] = {}
+        if partition.ticker:
+            names["ticker"] = partition.ticker
+        if partition.month is not None:
+            names["refit_month"] = partition.month
+        if model:
+            names["model"] = model
+        cell = pd.DataFrame({key: [value] for key, value in names.items()}) if names else None
+        return [
+            Replacement(name, rows.assign(**names, **({"data_hash": data_hash} if name == self.table else {})), cell)
+            for name, rows in output.tables.items()
+        ]

@@ -1,0 +1,88 @@
+"""Every step of the pipeline, in order.
+
+The assets of the graph, their dependencies, partitions, tables and checks, what a run and `volassets status` call
+missing or stale, the jobs, the schedules and the leakage audit follow from these declarations. A new step is its own
+file with a builder, and one line in `BUILDERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from volassets.errors import VolassetsError
+from volassets.models.protocol import Model
+from volassets.models.registry import MODELS, families
+from volassets.pipeline.comparison_steps import comparison_steps
+from volassets.pipeline.model_steps import combined_steps, pooled_steps, ticker_model_steps
+from volassets.pipeline.price_steps import price_steps
+from volassets.pipeline.selection_steps import selection_steps
+from volassets.pipeline.step import Step
+from volassets.warehouse.store import open_warehouse
+
+if TYPE_CHECKING:
+    from volassets.settings import Settings
+
+# A code location must load, whoever has the database open.
+LOAD_PATIENCE_SECONDS = 2.0
+
+Builder = Callable[["Settings", tuple[Model, ...]], Iterable[Step]]
+BUILDERS: list[Builder] = [
+    price_steps,
+    selection_steps,
+    ticker_model_steps,
+    pooled_steps,
+    combined_steps,
+    comparison_steps,
+]
+
+
+def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:
+    """Return every step of a home in order.
+
+    Parameters
+    ----------
+    settings : Settings
+    models : iterable of Model, optional
+        Models of the graph; the settings' where not given.
+    """
+    chosen = tuple(settings.chosen_models.values() if models is None else models)
+    return tuple(step for builder in BUILDERS for step in builder(settings, chosen))
+
+
+def blocks(listed: Sequence[Step]) -> list[tuple[Step, ...]]:
+    """Return the steps in runs of one scope: what an orchestrator can materialize together."""
+    return [tuple(block) for _, block in groupby(listed, key=lambda step: step.scope)]
+
+
+def graph_steps(settings: Settings, also: Iterable[str] = ()) -> tuple[Step, ...]:
+    """Return the steps of a home's graph, each with every registered model of its family.
+
+    Parameters
+    ----------
+    settings : Settings
+    also : iterable of str
+        Models that a run asks for beside the home's own.
+    """
+    found = graph_families(settings, also)
+    return steps(settings, [settings.model(name) for name, model in MODELS.items() if model.family in found])
+
+
+def graph_families(settings: Settings, also: Iterable[str] = ()) -> set[str]:
+    """Return the families of a home's own models, those of `also`, and those that it stores beside them.
+
+    The store is asked only where the settings leave a family out; one that does not answer at once adds none.
+    """
+    own = {MODELS[name].family for name in (*settings.models, *also)}
+    others = [family for family in families() if family not in own]
+    return own | (set(_stored_families(settings, others)) if others and settings.database.exists() else set())
+
+
+def _stored_families(settings: Settings, names: Sequence[str]) -> list[str]:
+    store = open_warehouse(settings, patience=LOAD_PATIENCE_SECONDS)
+    try:
+        parts = [f"SELECT '{name}' AS family FROM {name}_forecasts" for name in names]
+        return list(store.query(f"SELECT DISTINCT family FROM ({' UNION ALL '.join(parts)})")["family"])
+    except VolassetsError:
+        return []

@@ -1,0 +1,248 @@
+"""The store's interface: what may be asked of it, whatever holds the rows.
+
+Rules, the same for every back end: a write replaces exactly the cells that it names, a wrong frame
+is refused and the old rows stay, a reader never sees half a cell, connections live for one call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.warehouse.checks import StoreError, checked_cells, checked_rows
+from volassets.warehouse.declare import Table, View, quoted
+from volassets.warehouse.migration import Schema
+
+if TYPE_CHECKING:
+    from volassets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """New rows of some cells of one table.
+
+    Attributes
+    ----------
+    table : str
+    frame : DataFrame
+        All rows of the cells; columns by name, the index does not count.
+    cells : DataFrame or None
+        One row per cell, the columns of `Table.cell`; None for a table that is one cell as a whole.
+    """
+
+    table: str
+    frame: pd.DataFrame
+    cells: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """Rows to write where they are new or changed; the rows that are the same are left as they are.
+
+    Attributes
+    ----------
+    table : str
+        One with a stamp (`raw_prices`), or a log (`price_revisions`), where a row whose key is
+        already there is the same.
+    frame : DataFrame
+    ignore : tuple of str
+        Columns that do not count as a change, beside the stamp.
+    """
+
+    table: str
+    frame: pd.DataFrame
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckedReplacement:
+    """A replacement that was found right: typed, ordered, exactly the cells."""
+
+    table: Table
+    rows: pd.DataFrame
+    cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class CheckedUpsert:
+    """An upsert that was found right; `same` are the columns in which an unchanged row agrees."""
+
+    table: Table
+    rows: pd.DataFrame
+    same: tuple[str, ...]
+
+
+class Warehouse(ABC):
+    """A store of all tables; see the module's rules.
+
+    Attributes
+    ----------
+    schema : Schema
+        The declaration under this home's settings.
+    place : str
+        Where the rows are, for messages.
+    """
+
+    def __init__(self, settings: Settings, place: str) -> None:
+        self.schema = Schema(settings)
+        self.place = place
+
+    def write(self, *changes: Replacement | Upsert) -> int:
+        """Replace exactly the cells given and upsert the rows given; return how many rows of `raw_prices` changed.
+
+        In DuckDB everything of one call is one transaction. In Parquet the cells are atomic one by
+        one, in the order given, so give fits before their forecasts.
+
+        Raises
+        ------
+        StoreError
+            A frame or its cells are wrong, or the store cannot be written; the old rows stay.
+        """
+        checked = [
+            self._checked_upsert(change) if isinstance(change, Upsert) else self._checked_replacement(change)
+            for change in changes
+        ]
+        return self._write(checked) if checked else 0
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the result of a reading statement.
+
+        Parameters
+        ----------
+        sql : str
+        parameters : sequence or mapping, optional
+            A mapping's ``ticker`` or ``tickers`` says that the statement is about these alone: of a store with
+            a file per cell the files of the others are not looked at.
+
+        Raises
+        ------
+        InputError
+            If the statement is wrong, or would write.
+        """
+        _require_reading(sql)
+        named = parameters if isinstance(parameters, Mapping) else {}
+        about = named.get("tickers", named.get("ticker"))
+        return self._answer(sql, parameters, None if about is None else {"ticker": about})
+
+    def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
+        """Return rows of a table or view in the order of its key.
+
+        Parameters
+        ----------
+        table : str
+        columns : sequence of str, optional
+            All by default.
+        **equals
+            Column = value, or a list of values of which one must match.
+
+        Raises
+        ------
+        StoreError
+            If there is no such table or column.
+        """
+        relation = self.relation(table)
+        for name in (*(columns or ()), *equals):
+            if name not in relation.column_names:
+                raise StoreError(f"{table} has no column {name!r}; it has {', '.join(relation.column_names)}.")
+        conditions, values = [], []
+        for name, value in equals.items():
+            several = list(value) if isinstance(value, list | tuple | set | pd.Index) else [value]
+            marks = ", ".join("?" for _ in several)
+            conditions.append(f"{quoted(name)} IN ({marks})" if several else "false")
+            values += [item.to_pydatetime() if isinstance(item, pd.Timestamp) else item for item in several]
+        sql = f"SELECT {', '.join(map(quoted, columns or relation.column_names))} FROM {quoted(table)}"
+        sql += f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql += f" ORDER BY {', '.join(map(quoted, relation.key))}" if relation.key else ""
+        # A view may look across models and months, so only the ticker narrows what it is made from.
+        narrowing = equals if table in self.schema.tables else {n: v for n, v in equals.items() if n == "ticker"}
+        return self._answer(sql, values, narrowing)
+
+    def hashes(self, table: str, ticker: str) -> pd.DataFrame:
+        """Return the cells of `ticker` in `table`: the cell columns and `data_hash`, one row each."""
+        declared = self.table(table)
+        if "data_hash" not in declared.column_names or "ticker" not in declared.cell:
+            raise StoreError(f"{table} keeps no hash per cell of a ticker.")
+        names = ", ".join(map(quoted, declared.cell))
+        sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? "
+        sql += f"GROUP BY {names} ORDER BY {names}"
+        return self._answer(sql, [ticker], {"ticker": ticker})
+
+    @abstractmethod
+    def backup(self, file: Path) -> None:
+        """Write everything, as of one moment, into one DuckDB file; runs may go on writing."""
+
+    @abstractmethod
+    def restore(self, file: Path) -> None:
+        """Put the rows of a backup in the place of what is stored.
+
+        Raises
+        ------
+        StoreError
+            If the file is not a backup of volassets; nothing is changed then.
+        """
+
+    def table(self, name: str) -> Table:
+        """Return the declaration of table `name`; StoreError if there is none."""
+        if name not in self.schema.tables:
+            raise StoreError(f"there is no table {name!r}; the tables are {', '.join(self.schema.tables)}.")
+        return self.schema.tables[name]
+
+    def relation(self, name: str) -> Table | View:
+        """Return the declaration of table or view `name`; StoreError if there is none."""
+        return self.schema.views[name] if name in self.schema.views else self.table(name)
+
+    def _answer(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        import duckdb
+
+        try:
+            return self._select(sql, parameters, equals)
+        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+            raise InputError(f"the query cannot be answered: {error}") from None
+        except (duckdb.Error, OSError) as error:
+            raise StoreError(f"{self.place} could not be read: {error}. Ask again when the cause is mended.") from None
+
+    def _checked_replacement(self, change: Replacement) -> CheckedReplacement:
+        table = self.table(change.table)
+        if table.append_only:
+            raise StoreError(f"{table.name} is a log: add rows with append. Nothing was written.")
+        rows = checked_rows(table, change.frame)
+        return CheckedReplacement(table, rows, checked_cells(table, rows, change.cells))
+
+    def _checked_upsert(self, change: Upsert) -> CheckedUpsert:
+        table = self.table(change.table)
+        if not table.append_only and not table.stamp:
+            raise StoreError(f"{table.name} has no stamp to keep: replace its cells. Nothing was written.")
+        rows = checked_rows(table, change.frame)
+        ignored = (table.stamp, *change.ignore)
+        same = table.key if table.append_only else tuple(n for n in table.column_names if n not in ignored)
+        return CheckedUpsert(table, rows, same)
+
+    @abstractmethod
+    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+        """Write what was checked; return the rows changed in tables with a stamp."""
+
+    @abstractmethod
+    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the result of a reading statement; `equals` are conditions in it that may narrow what is looked at."""
+
+
+def _require_reading(sql: str) -> None:
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise InputError(f"the query cannot be read: {error}") from None
+    if len(statements) != 1:
+        raise InputError(f"a query is one statement, and this has {len(statements)}: ask them one after the other.")
+    kind = statements[0].type
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+        raise InputError(
+            f"a query only reads, and this is a {kind.name} statement: use SELECT, FROM, DESCRIBE, SHOW or EXPLAIN."
+        )
