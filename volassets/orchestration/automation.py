@@ -25,21 +25,6 @@ UNFINISHED = [
 
 def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
     """Return the sensors of `settings`."""
-    success = dg.DagsterRunStatus.SUCCESS
-
-    @dg.run_status_sensor(
-        success, monitored_jobs=[jobs[REFIT_MONTHS]], request_job=jobs[COMPARE], default_status=RUNNING
-    )
-    def compare_after_forecasts(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-        """Compare the models again when a scheduled run has made forecasts."""
-        return comparison_request(settings, context.dagster_run)
-
-    @dg.run_status_sensor(
-        success, monitored_jobs=[jobs[COMPARE]], request_job=jobs[COMPARE_PANEL], default_status=RUNNING
-    )
-    def panel_after_comparisons(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-        """Compare over all tickers when the last comparison of a tick is done."""
-        return panel_request(context.instance, context.dagster_run)
 
     @dg.run_failure_sensor(name="tell_failures", default_status=RUNNING)
     def tell_failures(context: dg.RunFailureSensorContext) -> None:
@@ -57,7 +42,38 @@ def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
         closed = close_orphaned_runs(context.instance, settings.home)
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "no run was killed")
 
-    return [compare_after_forecasts, panel_after_comparisons, tell_failures, close_killed]
+    return [*_followers(settings, jobs), tell_failures, close_killed]
+
+
+def _followers(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
+    """Return what makes comparisons follow scheduled runs, also those in which a ticker failed: the others go on."""
+    made: list[dg.SensorDefinition] = []
+    for status, suffix in ((dg.DagsterRunStatus.SUCCESS, ""), (dg.DagsterRunStatus.FAILURE, "_with_failures")):
+
+        @dg.run_status_sensor(
+            status,
+            name=f"compare_after_forecasts{suffix}",
+            description="Compares the models again when a scheduled run has made forecasts.",
+            monitored_jobs=[jobs[REFIT_MONTHS]],
+            request_job=jobs[COMPARE],
+            default_status=RUNNING,
+        )
+        def compare(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+            return comparison_request(settings, context.dagster_run)
+
+        @dg.run_status_sensor(
+            status,
+            name=f"panel_after_comparisons{suffix}",
+            description="Compares over all tickers when the last comparison of a tick is done.",
+            monitored_jobs=[jobs[COMPARE]],
+            request_job=jobs[COMPARE_PANEL],
+            default_status=RUNNING,
+        )
+        def panel(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+            return panel_request(context.instance, context.dagster_run)
+
+        made += [compare, panel]
+    return made
 
 
 def comparison_request(settings: Settings, run: dg.DagsterRun) -> dg.RunRequest | dg.SkipReason:
