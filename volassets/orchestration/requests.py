@@ -8,6 +8,7 @@ import dagster as dg
 from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.jobs import op_name
 from volassets.pipeline.cells import Partition, bounding_range, spans
+from volassets.pipeline.planner import named, span
 from volassets.settings import Settings
 
 SCHEDULE_TAG = "volassets/schedule"
@@ -23,15 +24,13 @@ def range_tags(settings: Settings, partitions: Sequence[Partition]) -> dict[str,
 
 def described_tags(partitions: Sequence[Partition], started_by: str) -> dict[str, str]:
     """Return the tags that say in the list of runs what a run is about and where it came from."""
-    tickers = [name for name in dict.fromkeys(partition.ticker for partition in partitions) if name]
-    months = sorted({partition.month for partition in partitions if partition.month is not None})
-    more = f" and {len(tickers) - SHOWN_TICKERS} more" if len(tickers) > SHOWN_TICKERS else ""
+    tickers = named((partition.ticker for partition in partitions), SHOWN_TICKERS)
+    months = span(partition.month for partition in partitions)
     tags = {STARTED_TAG: started_by}
     if tickers:
-        tags[TICKERS_TAG] = ", ".join(tickers[:SHOWN_TICKERS]) + more
+        tags[TICKERS_TAG] = tickers
     if months:
-        same = months[0] == months[-1]
-        tags[MONTHS_TAG] = f"{months[0]:%Y-%m}" if same else f"{months[0]:%Y-%m} .. {months[-1]:%Y-%m}"
+        tags[MONTHS_TAG] = months
     return tags
 
 

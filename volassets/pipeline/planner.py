@@ -114,11 +114,11 @@ def summary(cells: Iterable[PlannedCell]) -> list[str]:
     return lines
 
 
-def named(tickers: Iterable[str]) -> str:
+def named(tickers: Iterable[str], shown: int = SHOWN_TICKERS) -> str:
     """Return the first of some tickers as text, and how many more there are."""
     names = [name for name in dict.fromkeys(tickers) if name]
-    more = f" and {len(names) - SHOWN_TICKERS} more" if len(names) > SHOWN_TICKERS else ""
-    return ", ".join(names[:SHOWN_TICKERS]) + more
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def span(months: Iterable[pd.Timestamp | None]) -> str:
