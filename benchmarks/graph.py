@@ -28,11 +28,11 @@ def garch(processes: int = 2) -> pd.DataFrame:
     DataFrame
         Columns processes, fits, seconds, milliseconds_per_fit (wall).
     """
-    from volassets.features.table import build_features
+    from volassets.features.feature_table import build_features
     from volassets.pipeline.cells import Partition
-    from volassets.pipeline.jobs import CellJob, Job, compute_cells
     from volassets.pipeline.steps import steps
-    from volassets.pipeline.workers import SharedFrames, run_jobs
+    from volassets.pipeline.worker_jobs import CellJob, Job, compute_cells
+    from volassets.pipeline.worker_pool import SharedFrames, run_jobs
     from volassets.settings import load_settings
 
     calendar = calendar_for(TICKER, {})

@@ -112,9 +112,9 @@ _BARRIER: list[Any] = []
 
 @cache
 def _features() -> pd.DataFrame:
-    from volassets.features.table import build_features
+    from volassets.features.feature_table import build_features
     from volassets.market.calendar import calendar_for
-    from volassets.market.sources import make_source
+    from volassets.market.source_factory import make_source
     from volassets.settings import load_settings
 
     bars = make_source(load_settings()).fetch(TICKER)

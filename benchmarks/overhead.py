@@ -57,7 +57,7 @@ def computing() -> tuple[float, float]:
 
     from volassets.orchestration import pictures
     from volassets.pipeline.context import Context
-    from volassets.reporting.files import write_report
+    from volassets.reporting.report_files import write_report
     from volassets.settings import load_settings
     from volassets.timing import months_between, refit_month
 

@@ -135,7 +135,7 @@ def _without_dagster(folder: str, first: str, names: list[str]) -> tuple[float, 
     options = {"models": MODELS, "tickers": tuple(names), "source": "csv", "csv_dir": f"{folder}/prices", "jobs": 2}
     start = time.process_time()
     with Context(load_settings(Path(folder, "plain"), options)) as context:
-        requested = {name: months for name in names}
+        requested = dict.fromkeys(names, months)
         compute(context, requested, PRICES)
         compute(context, requested)
         compute(context, requested, COMPARED)

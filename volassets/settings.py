@@ -28,7 +28,7 @@ from pydantic import (
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
-from volassets.settings_values import is_cron, parse_text, wrong_kind
+from volassets.settings_parsing import is_cron, parse_text, wrong_kind
 
 FILE_NAME = "volassets.toml"
 HOME_VARIABLE = "VOLASSETS_HOME"

@@ -12,7 +12,7 @@ from typing import Any
 import tomlkit
 
 from volassets.errors import InputError
-from volassets.exclusive import alone
+from volassets.file_lock import alone
 from volassets.models.registry import MODELS
 from volassets.settings import FILE_NAME, HOME_VARIABLE, Settings, check_ticker_name, load_settings
 

@@ -68,7 +68,7 @@ def simulated_bars() -> Callable[..., pd.DataFrame]:
 @pytest.fixture(scope="session")
 def sp500_features(sp500_bars: pd.DataFrame) -> pd.DataFrame:
     """Feature table of the S&P 500, as the graph stores it."""
-    from volassets.features.table import build_features
+    from volassets.features.feature_table import build_features
     from volassets.market.calendar import calendar_for
 
     return build_features(sp500_bars, calendar_for("^GSPC"))

@@ -11,7 +11,7 @@ import pytest
 from volassets.errors import InputError
 from volassets.models.registry import MODELS
 from volassets.settings import PREFIX, Settings, check_ticker_name, load_settings
-from volassets.settings_values import is_cron
+from volassets.settings_parsing import is_cron
 
 
 @pytest.fixture(autouse=True)

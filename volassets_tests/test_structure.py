@@ -22,7 +22,7 @@ from volassets.clock import utc_now
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "volassets"
 FLOW = ("market", "features", "models", "evaluation", "reporting")
-SHARED = ("clock", "errors", "exclusive", "files", "settings", "settings_file", "settings_values", "timing")
+SHARED = ("clock", "errors", "file_lock", "object_io", "settings", "settings_file", "settings_parsing", "timing")
 FILES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
 # From the lowest to the highest; what is below imports nothing that is above.

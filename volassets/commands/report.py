@@ -23,7 +23,7 @@ def report_command(ticker: str | None, out: str | None) -> list[Path]:
     InputError
         If the ticker has no bars stored, or nothing is stored at all.
     """
-    from volassets.reporting.files import write_report
+    from volassets.reporting.report_files import write_report
     from volassets.warehouse.store import open_warehouse
 
     settings = load_settings()

@@ -33,7 +33,7 @@ def run_command(
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
-    from volassets.market.sources import make_source
+    from volassets.market.source_factory import make_source
     from volassets.models.processor import require_machine
     from volassets.orchestration.runner import Request, Runner
 
@@ -99,8 +99,8 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
 
 def _report(settings: Settings, store: Any, result: Any, tickers: Sequence[str]) -> None:
     """Say where the pages are; write those that no comparison has written."""
-    from volassets.pipeline.pages import wants_pages
-    from volassets.reporting.files import report_path, write_report
+    from volassets.pipeline.report_pages import wants_pages
+    from volassets.reporting.report_files import report_path, write_report
 
     if not wants_pages(settings, len(tickers)):
         click.echo("reports   `volassets report` writes them; a run of many tickers does not (setting `reports`)")

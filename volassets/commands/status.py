@@ -18,10 +18,10 @@ SHOWN_LINES = 20
 
 def status_command() -> int:
     """Print what is stored, what is missing or stale and why, and what to do about it; nothing is written."""
+    from volassets.orchestration.materializations import differences, recorded_versions
     from volassets.orchestration.orphaned_runs import orphaned_runs
-    from volassets.orchestration.record import differences, recorded_versions
     from volassets.pipeline.context import Context
-    from volassets.pipeline.status import read_status
+    from volassets.pipeline.home_status import read_status
     from volassets.pipeline.steps import steps
 
     settings = load_settings()

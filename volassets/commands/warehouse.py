@@ -18,7 +18,7 @@ def convert_command(source: str, destination: str) -> None:
     InputError
         If the two are the same, a text is none of duckdb, parquet:URL and DuckDB file, or the file is missing.
     """
-    from volassets.files import read_whole, write_whole
+    from volassets.object_io import read_whole, write_whole
     from volassets.warehouse.store import open_warehouse
     from volassets.warehouse.transfer import convert
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.comparison import (
+from volassets.evaluation.accuracy_tests import (
     MCS_REPLICATIONS,
     MCS_SEED,
     diebold_mariano,

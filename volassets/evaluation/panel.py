@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.comparison import FEWEST_DAYS, diebold_mariano, loss_matrix
+from volassets.evaluation.accuracy_tests import FEWEST_DAYS, diebold_mariano, loss_matrix
 from volassets.evaluation.leaderboard import BASELINE
 from volassets.evaluation.losses import with_losses
 from volassets.evaluation.verdict import SIGNIFICANT, difference_text, p_text

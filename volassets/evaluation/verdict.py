@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.comparison import MCS_SIZE
+from volassets.evaluation.accuracy_tests import MCS_SIZE
 
 SIGNIFICANT = 0.05
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from volassets.features.extended import extended
+from volassets.features.base_series import FLOOR_WINDOW, Ingredients
+from volassets.features.extended_features import extended
 from volassets.features.feature import Feature
-from volassets.features.ingredients import FLOOR_WINDOW, Ingredients
-from volassets.features.recipe import recipe
+from volassets.features.reference_features import recipe
 from volassets.features.targets import proxy_ratio
 from volassets.timing import refit_month
 

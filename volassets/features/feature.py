@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from volassets.features.ingredients import Ingredients
+from volassets.features.base_series import Ingredients
 
 CLOSE = "bars up to and including the close of t"
 CALENDAR = "known at the close of t from the exchange calendar"

@@ -12,13 +12,13 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
-from volassets.market.source import window
+from volassets.market.price_source import window
 
 _DATASETS = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
 
 
 class BundledSource:
-    """Source `bundled`; see `volassets.market.sources.PriceSource`."""
+    """Source `bundled`; see `volassets.market.source_factory.PriceSource`."""
 
     name = "bundled"
 

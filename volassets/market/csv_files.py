@@ -21,7 +21,7 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
 from volassets.market.dates import parse_dates
-from volassets.market.source import window
+from volassets.market.price_source import window
 
 MAX_BYTES = 100_000_000
 _SEPARATORS = (",", ";", "\t", "|")
@@ -50,7 +50,7 @@ class _Table:
 
 
 class CsvSource:
-    """Source `csv`; see `volassets.market.sources.PriceSource`.
+    """Source `csv`; see `volassets.market.source_factory.PriceSource`.
 
     Parameters
     ----------

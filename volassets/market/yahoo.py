@@ -20,7 +20,7 @@ from volassets.clock import utc_now
 from volassets.errors import InputError, VolassetsError
 from volassets.market.bars import as_bars
 from volassets.market.calendar import calendar_for
-from volassets.market.source import SourceError, check_window
+from volassets.market.price_source import SourceError, check_window
 
 COLUMNS = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
 # Yahoo's last bar moves until the close has been confirmed.
@@ -38,7 +38,7 @@ class _Passing(SourceError):
 
 
 class YahooSource:
-    """Source `yfinance`; see `volassets.market.sources.PriceSource`.
+    """Source `yfinance`; see `volassets.market.source_factory.PriceSource`.
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.files import read_whole, write_whole
 from volassets.models.protocol import Fit
 from volassets.models.registry import MODELS
+from volassets.object_io import read_whole, write_whole
 
 FORMAT_VERSION = 1
 HEADER = "volassets"

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
 from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.blocks import in_blocks, load_weights, weights_of
+from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.protocol import Fit, Model, Probe, Window
 from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, training_rows
 

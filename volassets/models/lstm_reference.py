@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from volassets.errors import InputError
 from volassets.features.catalogue import RECIPE
 from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.blocks import in_blocks, load_weights, weights_of
+from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.processor import why_no_bfloat16
 from volassets.models.protocol import TRADING_DAYS, Fit, Model, Probe, Window
 

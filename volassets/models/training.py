@@ -161,7 +161,7 @@ class Descent:
         self._rows_seen += n_rows
         return loss.detach()
 
-    def heed(self, stale: int) -> None:
+    def step_on_plateau(self, stale: int) -> None:
         """Lower the rate at a plateau, after `stale` epochs without a better validation loss."""
         self._stale = self._stale + 1 if stale else 0
         if self._stale > self.recipe.rate_patience:
@@ -225,7 +225,7 @@ class Trainer:
                 stale += 1
                 if stale == self.recipe.patience:
                     break
-            descent.heed(stale)
+            descent.step_on_plateau(stale)
         with torch.no_grad():
             descent.weights.copy_(best)
         return self

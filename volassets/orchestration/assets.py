@@ -12,16 +12,16 @@ import dagster as dg
 
 from volassets.errors import VolassetsError
 from volassets.orchestration import metadata
-from volassets.orchestration.checks import check_specs, evaluations
+from volassets.orchestration.check_results import check_specs, evaluations
 from volassets.orchestration.jobs import block_name, op_name
+from volassets.orchestration.materializations import DATA_VERSION, data_version
 from volassets.orchestration.orphaned_runs import hold_run
 from volassets.orchestration.partitions import mapping, partitions_of
-from volassets.orchestration.record import DATA_VERSION, data_version
 from volassets.orchestration.resources import RunOptions
 from volassets.pipeline.cells import Partition, Scope, parse_partition, partitions_of_spans
-from volassets.pipeline.done import Done
 from volassets.pipeline.executor import Executor
-from volassets.pipeline.pages import wants_pages, write_pages
+from volassets.pipeline.partition_result import PartitionResult
+from volassets.pipeline.report_pages import wants_pages, write_pages
 from volassets.pipeline.state import COMPLETE, NOTHING, State
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks
@@ -109,9 +109,9 @@ class _Record:
         self._recorded: set[tuple[str, Partition]] = set()
         self._checks = context.selected_asset_check_keys
         self._computed = self._unchanged = 0
-        self.failures: list[Done] = []
+        self.failures: list[PartitionResult] = []
 
-    def events(self, step: Step, items: Sequence[Done]) -> Iterator[Event]:
+    def events(self, step: Step, items: Sequence[PartitionResult]) -> Iterator[Event]:
         """Yield the materializations and check results of one step."""
         pages = self._pages(step, items)
         described = metadata.describe(self._state, step, items, self._options.pictures)
@@ -191,13 +191,13 @@ class _Record:
         )
 
     def _results(
-        self, step: Step, findings: Mapping[Partition, Mapping[str, Sequence[Any]]], items: Sequence[Done]
+        self, step: Step, findings: Mapping[Partition, Mapping[str, Sequence[Any]]], items: Sequence[PartitionResult]
     ) -> Iterator[dg.AssetCheckEvaluation]:
         for key, evaluation in evaluations(self._state, step, findings, items):
             if key in self._checks:
                 yield evaluation
 
-    def _pages(self, step: Step, items: Sequence[Done]) -> dict[Partition, dict[str, Any]]:
+    def _pages(self, step: Step, items: Sequence[PartitionResult]) -> dict[Partition, dict[str, Any]]:
         """Write the pages of comparisons that were made, where the setting asks for them."""
         good = [item for item in items if not item.failures and not item.nothing]
         if not step.has_page or not wants_pages(self._state.context.settings, len(items)):

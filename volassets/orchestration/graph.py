@@ -3,10 +3,10 @@
 import dagster as dg
 
 from volassets.orchestration.assets import build_assets
-from volassets.orchestration.automation import build_sensors
 from volassets.orchestration.jobs import build_jobs
 from volassets.orchestration.resources import Home
 from volassets.orchestration.schedules import build_schedules
+from volassets.orchestration.sensors import build_sensors
 from volassets.pipeline.steps import graph_steps
 from volassets.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from volassets.errors import InputError
-from volassets.exclusive import alone
+from volassets.file_lock import alone
 
 INSTANCE_YAML = """\
 # Dagster's instance: `volassets run`, `make ui` and the daemon share it.

@@ -9,8 +9,8 @@ import pandas as pd
 
 from volassets.orchestration import pictures
 from volassets.pipeline.cells import Partition
-from volassets.pipeline.done import Done
-from volassets.pipeline.pages import PAGES_AT_ONCE
+from volassets.pipeline.partition_result import PartitionResult
+from volassets.pipeline.report_pages import PAGES_AT_ONCE
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
@@ -87,7 +87,7 @@ def _lineage(columns: Mapping[str, Sources]) -> dict[str, dg.TableColumnLineage]
 
 
 def describe(
-    state: State, step: Step, items: Sequence[Done], with_pictures: bool
+    state: State, step: Step, items: Sequence[PartitionResult], with_pictures: bool
 ) -> dict[Partition, dict[str, dg.MetadataValue | int | float]]:
     """Return what the UI shows of the partitions that a step has just done: numbers to plot, tables, plots.
 
@@ -128,11 +128,11 @@ def _numbers(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition
     }
 
 
-def _nothing(_state: State, _item: Done) -> dict[str, Any]:
+def _nothing(_state: State, _item: PartitionResult) -> dict[str, Any]:
     return {}
 
 
-def _bars(state: State, item: Done) -> dict[str, Any]:
+def _bars(state: State, item: PartitionResult) -> dict[str, Any]:
     ticker = item.partition.ticker
     bars = state.context.bars(ticker)
     findings = [f"{finding.severity}: {finding.message}" for finding in state.context.findings.get(ticker, ())]
@@ -145,14 +145,14 @@ def _bars(state: State, item: Done) -> dict[str, Any]:
     }
 
 
-def _features(state: State, item: Done) -> dict[str, Any]:
+def _features(state: State, item: PartitionResult) -> dict[str, Any]:
     features = state.context.features(item.partition.ticker).load()
     described: dict[str, Any] = {"rows": len(features), "columns": features.shape[1]}
     ratio = float(features["ratio"].iloc[-1])
     return described | ({"proxy_ratio": ratio} if np.isfinite(ratio) else {})
 
 
-def _comparison(state: State, item: Done) -> dict[str, Any]:
+def _comparison(state: State, item: PartitionResult) -> dict[str, Any]:
     board = state.context.warehouse.read("leaderboard", ticker=item.partition.ticker)
     texts = state.context.warehouse.read("verdicts", columns=["text"], ticker=item.partition.ticker)["text"]
     best = board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()
@@ -163,7 +163,7 @@ def _comparison(state: State, item: Done) -> dict[str, Any]:
     }
 
 
-def _panel(state: State, _item: Done) -> dict[str, Any]:
+def _panel(state: State, _item: PartitionResult) -> dict[str, Any]:
     store = state.context.warehouse
     texts = store.read("panel_verdicts", columns=["text"])["text"]
     return {
@@ -172,7 +172,7 @@ def _panel(state: State, _item: Done) -> dict[str, Any]:
     }
 
 
-_DETAILS: dict[str, Callable[[State, Done], dict[str, Any]]] = {
+_DETAILS: dict[str, Callable[[State, PartitionResult], dict[str, Any]]] = {
     "raw_prices": _bars,
     FEATURES: _features,
     "comparison_reports": _comparison,

@@ -7,8 +7,8 @@ import dagster as dg
 
 from volassets.pipeline.context import Context
 from volassets.pipeline.step import Step
-from volassets.reporting.data import BASELINE, TickerData
 from volassets.reporting.figures import png_data_url, to_png
+from volassets.reporting.page_data import BASELINE, TickerData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def training(context: Context, ticker: str, models: Sequence[str]) -> Pictures:
 def comparison(context: Context, ticker: str) -> Pictures:
     """Return what the comparison of a ticker looks like, as in its report."""
     from volassets.reporting.plots import backtest, forecasts, networks
-    from volassets.reporting.sections.money import drawn_paths
+    from volassets.reporting.sections.strategies_and_risk import drawn_paths
 
     data = TickerData(context.warehouse, context.settings, ticker)
     horizon, model = data.horizons[0], data.headline

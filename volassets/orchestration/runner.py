@@ -10,18 +10,18 @@ import dagster as dg
 import pandas as pd
 
 from volassets.errors import InputError, VolassetsError
-from volassets.market.sources import PriceSource
+from volassets.market.source_factory import PriceSource
 from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import open_instance
 from volassets.orchestration.jobs import block_name
+from volassets.orchestration.materializations import NOT_RECORDED, recorded_versions, unrecorded
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
-from volassets.orchestration.record import NOT_RECORDED, recorded_versions, unrecorded
-from volassets.orchestration.requests import described_tags, range_tags, run_config
 from volassets.orchestration.resources import Home
+from volassets.orchestration.run_requests import described_tags, range_tags, run_config
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
-from volassets.pipeline.prices import fetch, reason_to_fetch
+from volassets.pipeline.price_fetching import fetch, reason_to_fetch
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step

@@ -15,11 +15,11 @@ import dagster as dg
 import pandas as pd
 
 from volassets.orchestration.jobs import Jobs, block_name
-from volassets.orchestration.requests import block_request
-from volassets.pipeline.catch_up import missing_months, months_to_update, stored_months
+from volassets.orchestration.run_requests import block_request
+from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.inventory import Inventory
-from volassets.pipeline.prices import LOCAL_SOURCES
+from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
+from volassets.pipeline.price_fetching import LOCAL_SOURCES
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks
 from volassets.settings import Settings
@@ -120,7 +120,7 @@ def _due(
 ) -> tuple[dict[str, list[pd.Timestamp]], dict[str, list[pd.Timestamp]]]:
     """Return the months to compute in full, and those whose forecasts alone may lack sessions, by ticker."""
     warehouse = open_warehouse(settings, patience=TICK_PATIENCE_SECONDS)
-    stored = stored_months(Inventory(warehouse), steps, settings)
+    stored = stored_months(CellHashes(warehouse), steps, settings)
     last_bars, revised = _bars(warehouse, now)
     whole: dict[str, list[pd.Timestamp]] = {}
     forecasts: dict[str, list[pd.Timestamp]] = {}

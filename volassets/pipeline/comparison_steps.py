@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from volassets.evaluation import checks
+from volassets.evaluation import row_checks
 from volassets.evaluation.backtest import Rules
 from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
-from volassets.evaluation.ticker_report import compare_ticker
+from volassets.evaluation.ticker_comparison import compare_ticker
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
@@ -84,7 +84,7 @@ def comparison_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[
         has_page=True,
         load=_load_panel,
         needs_features=False,
-        gap=lambda state, *_: "" if state.inventory.hashes("leaderboard") else "no ticker has a comparison yet",
+        gap=lambda state, *_: "" if state.cell_hashes.hashes("leaderboard") else "no ticker has a comparison yet",
     )
 
 
@@ -123,7 +123,7 @@ def _comparison_hash(state: State, partition: Partition, _model: Model | None) -
 
 
 def _panel_hash(state: State, _partition: Partition, _model: Model | None) -> str:
-    boards = {(place.ticker, value) for (place, _), value in state.inventory.hashes("leaderboard").items()}
+    boards = {(place.ticker, value) for (place, _), value in state.cell_hashes.hashes("leaderboard").items()}
     return digest(sorted(boards), CODE_VERSIONS["comparison"])
 
 
@@ -166,9 +166,9 @@ def _load_panel(state: State, partitions: Sequence[Partition]) -> Mapping[Partit
 def _coverage(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     board = state.context.warehouse.read("leaderboard", ticker=[partition.ticker for partition in partitions])
     level = state.context.settings.interval_level
-    return {place: checks.coverage_off(board[board["ticker"] == place.ticker], level) for place in partitions}
+    return {place: row_checks.coverage_off(board[board["ticker"] == place.ticker], level) for place in partitions}
 
 
 def _audit(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     results = state.context.warehouse.read("audit_results", ticker=[partition.ticker for partition in partitions])
-    return {place: checks.audit_failures(results[results["ticker"] == place.ticker]) for place in partitions}
+    return {place: row_checks.audit_failures(results[results["ticker"] == place.ticker]) for place in partitions}

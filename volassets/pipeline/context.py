@@ -15,18 +15,18 @@ from volassets.errors import InputError, VolassetsError
 from volassets.features.catalogue import catalogue, outcomes
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import SessionCalendar, calendar_for
-from volassets.market.sources import PriceSource, make_source
+from volassets.market.source_factory import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
-from volassets.pipeline.workers import SharedFrame, SharedFrames
+from volassets.pipeline.worker_pool import SharedFrame, SharedFrames
 from volassets.settings import Settings
 from volassets.timing import first_possible_month, last_possible_month, training_length
 from volassets.warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from volassets.market.findings import Finding
-    from volassets.pipeline.prices import Answer
+    from volassets.pipeline.price_fetching import Answer
 
 
 class Context:

@@ -11,14 +11,14 @@ import pandas as pd
 from volassets.errors import VolassetsError
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.done import COMMIT_SECONDS, Done, by_table
-from volassets.pipeline.ingest import take_bars
-from volassets.pipeline.jobs import CellJob, Job, Result, compute_cells
 from volassets.pipeline.locks import WriteLock
+from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
+from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
-from volassets.pipeline.workers import run_jobs
+from volassets.pipeline.worker_jobs import CellJob, Job, Result, compute_cells
+from volassets.pipeline.worker_pool import run_jobs
 from volassets.warehouse.store import Replacement, Upsert
 
 # Upstream rows are read for this many tickers in one statement.
@@ -61,7 +61,7 @@ class Executor:
         self._force = force
         self._failed: dict[tuple[str, Partition], str] = {}
 
-    def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[Done]:
+    def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[PartitionResult]:
         """Compute what is missing or stale of every step's partitions; yield each one when it is committed.
 
         Parameters
@@ -78,7 +78,7 @@ class Executor:
                 done = take_bars(self._context, step, wanted) if step.compute is None else self._run_step(step, wanted)
                 yield from self._examined(step, list(done))
 
-    def _examined(self, step: Step, done: list[Done]) -> Iterator[Done]:
+    def _examined(self, step: Step, done: list[PartitionResult]) -> Iterator[PartitionResult]:
         """Add what the checks of the step find; a blocking one fails its partition."""
         places = [item.partition for item in done if not item.failures and not item.nothing]
         for check in step.checks:
@@ -96,11 +96,11 @@ class Executor:
                 self._failed[step.name, item.partition] = "; ".join(dict.fromkeys(item.failures.values()))
             yield item
 
-    def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[Done]:
-        done = {partition: Done(step, partition) for partition in partitions}
+    def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
+        done = {partition: PartitionResult(step, partition) for partition in partitions}
         if not self._force and any(self._to_compute(step, partition) for partition in partitions):
             # Another run may have been at work since the plan was made.
-            self._state.inventory.reload(step.table, {partition.ticker for partition in partitions})
+            self._state.cell_hashes.reload(step.table, {partition.ticker for partition in partitions})
         todo: dict[str, _Todo] = {}
         for partition in partitions:
             for model, expected in self._due(step, done[partition]):
@@ -126,7 +126,7 @@ class Executor:
     def _variants(self, step: Step) -> list[Model | None]:
         return [model for model in step.variants if model is None or model.name in self._context.models]
 
-    def _due(self, step: Step, item: Done) -> Iterator[tuple[Model | None, str]]:
+    def _due(self, step: Step, item: PartitionResult) -> Iterator[tuple[Model | None, str]]:
         """Yield the models of a partition that have to be computed; note the others."""
         state, partition = self._state, item.partition
         stopped = self._stopped(step, partition)
@@ -163,7 +163,7 @@ class Executor:
         if gaps and not item.unchanged and len(gaps) == len(self._variants(step)):
             item.nothing = gaps[0]
 
-    def _fail(self, item: Done, model: str, problem: str) -> None:
+    def _fail(self, item: PartitionResult, model: str, problem: str) -> None:
         item.failures[model] = problem
         report(Progress(item.step.name, item.partition.ticker, item.partition.month, 0, 0, problem))
 
@@ -192,7 +192,7 @@ class Executor:
                 if names:
                     todo[names[0]].lock = lock = WriteLock(self._context.settings.home, names[0])
                     lock.wait(self._context.log)
-                    self._state.inventory.reload(
+                    self._state.cell_hashes.reload(
                         step.table, {place.ticker for n in names for place, *_ in todo[n].cells}
                     )
         finally:
@@ -305,7 +305,7 @@ class Executor:
             self._context.warehouse.write(*by_table(changes))
         for name, result in waiting:
             if result.output is not None:
-                self._state.inventory.put(step.table, result.partition, result.model, result.data_hash)
+                self._state.cell_hashes.put(step.table, result.partition, result.model, result.data_hash)
                 if step.table == "realized_vol_features":
                     table = result.output.tables[step.table].set_index("date")
                     self._context.share_features(result.partition.ticker, table)

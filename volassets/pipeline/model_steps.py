@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from volassets.evaluation import checks
+from volassets.evaluation import row_checks
 from volassets.evaluation.walk_forward import forecast_month
 from volassets.market.findings import Finding
 from volassets.models.fitting import fit_from_row, fit_to_row, fit_window
 from volassets.models.protocol import Fit, FittedModel, Model, PooledModel, Window
 from volassets.models.window import make_window
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.loading import history_gap, load_tables, session_gap, stored_rows
 from volassets.pipeline.step import Check, Inputs, Output, Requirement, Step
+from volassets.pipeline.upstream_rows import history_gap, load_tables, session_gap, stored_rows
 from volassets.timing import origins_of_month
 
 if TYPE_CHECKING:
@@ -347,9 +347,9 @@ def _importance_gap(state: State, partition: Partition, model: Model | None) -> 
 
 def _not_converged(table: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     rows = stored_rows(state.context, table, partitions, ("model", "converged", "message"))
-    return {partition: checks.fits_not_converged(group) for partition, group in rows.items()}
+    return {partition: row_checks.fits_not_converged(group) for partition, group in rows.items()}
 
 
 def _broken(table: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     rows = stored_rows(state.context, table, partitions, ("model", "horizon", "origin_date", "variance"))
-    return {partition: checks.forecasts_broken(group) for partition, group in rows.items()}
+    return {partition: row_checks.forecasts_broken(group) for partition, group in rows.items()}

@@ -91,7 +91,7 @@ def _why(state: State, step: Step, partition: Partition, model: Model | None) ->
     if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
         return NEW_BARS if step.table.endswith("_forecasts") else CHANGED
     place = partition if partition.ticker else Partition("", partition.month)
-    version, spec = state.inventory.spec(step.table, place, model.name)
+    version, spec = state.cell_hashes.spec(step.table, place, model.name)
     if version != model.code_version:
         return f"code version of {model.name} {version} -> {model.code_version}"
     before, now = json.loads(spec), json.loads(json.dumps(spec_values(model)))

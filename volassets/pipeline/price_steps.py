@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from volassets.evaluation import checks
+from volassets.evaluation import row_checks
 from volassets.features.catalogue import catalogue
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
@@ -107,7 +107,7 @@ def _findings(severity: str, state: State, partitions: Sequence[Partition]) -> M
 def _not_finite(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     warm_up = {feature.name: feature.warm_up for feature in catalogue(state.context.settings.lags)}
     return {
-        partition: checks.features_not_finite(state.context.features(partition.ticker).load(), warm_up)
+        partition: row_checks.features_not_finite(state.context.features(partition.ticker).load(), warm_up)
         for partition in partitions
         if state.features_current(partition.ticker)
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from volassets.evaluation import checks
-from volassets.features.lags import analyse_lags
+from volassets.evaluation import row_checks
+from volassets.features.lag_analysis import analyse_lags
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.models.window import month_selection, training_rows
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.loading import history_gap, stored_rows
 from volassets.pipeline.step import Check, Inputs, Output, Step
+from volassets.pipeline.upstream_rows import history_gap, stored_rows
 
 if TYPE_CHECKING:
     from volassets.pipeline.state import State
@@ -88,4 +88,4 @@ def _selection_fingerprint(state: State, partition: Partition, _model: Model | N
 def selection_empty(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
     """Find months without a selected feature."""
     rows = stored_rows(state.context, "selected_features", partitions, ("feature", "selected", "reason"))
-    return {partition: checks.selection_empty(group) for partition, group in rows.items()}
+    return {partition: row_checks.selection_empty(group) for partition, group in rows.items()}

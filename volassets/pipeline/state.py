@@ -8,10 +8,10 @@ from functools import cached_property
 import pandas as pd
 
 from volassets.models.registry import MODELS
+from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context, TickerContext
 from volassets.pipeline.fingerprints import Fingerprints
-from volassets.pipeline.inventory import Inventory
 from volassets.pipeline.step import Requirement, Step
 
 COMPLETE, INCOMPLETE, NOTHING = "complete", "incomplete", "nothing"
@@ -30,7 +30,7 @@ class State:
 
     def __init__(self, context: Context, tickers: Sequence[str] | None = None) -> None:
         self.context = context
-        self.inventory = Inventory(context.warehouse, tickers)
+        self.cell_hashes = CellHashes(context.warehouse, tickers)
         self._tickers = tickers
 
     def ticker(self, partition: Partition) -> TickerContext:
@@ -43,7 +43,7 @@ class State:
 
     def stored(self, step: Step, partition: Partition, model: str = "") -> str:
         """Return the hash of a stored cell; empty where it is not stored."""
-        return self.inventory.hash(step.table, partition, model)
+        return self.cell_hashes.hash(step.table, partition, model)
 
     def is_current(self, step: Step, partition: Partition, model: str = "") -> bool:
         """Return whether a cell is stored and has the hash that it should have."""
@@ -74,7 +74,7 @@ class State:
     def unmet(self, requirements: Sequence[Requirement]) -> str:
         """Return which of the cells that are needed upstream is missing or stale, in words; empty where none is."""
         for table, partition, model, expected in requirements:
-            stored = self.inventory.hash(table, partition, model)
+            stored = self.cell_hashes.hash(table, partition, model)
             if stored != expected:
                 what = f"{model} fit" if model else table
                 state = "was made from other bars, settings or code" if stored else "is not stored"
@@ -83,7 +83,7 @@ class State:
 
     def features_current(self, ticker: str) -> bool:
         """Return whether the stored feature table belongs to the stored bars."""
-        return self.inventory.hash(FEATURES, Partition(ticker)) == self.context.ticker(ticker).fingerprints.features()
+        return self.cell_hashes.hash(FEATURES, Partition(ticker)) == self.context.ticker(ticker).fingerprints.features()
 
     def current_forecasts(self, ticker: str) -> dict[tuple[str, pd.Timestamp], str]:
         """Return (model, month) to hash of the stored forecasts that agree with today's settings and bars.
@@ -96,7 +96,7 @@ class State:
         current = {}
         for model in self._specifications:
             for month in self.months(f"{model.family}_forecasts", ticker, model.name):
-                stored = self.inventory.hash(f"{model.family}_forecasts", Partition(ticker, month), model.name)
+                stored = self.cell_hashes.hash(f"{model.family}_forecasts", Partition(ticker, month), model.name)
                 if stored == prints.forecast(model, month):
                     current[model.name, month] = stored
         return current
@@ -125,7 +125,7 @@ class State:
         return tuple(self.context.settings.model(name) for name in MODELS)
 
     def _by_ticker(self, table: str) -> dict[tuple[str, str], list[pd.Timestamp]]:
-        hashes = self.inventory.hashes(table)
+        hashes = self.cell_hashes.hashes(table)
         known = self._listed.get(table)
         if known is None or known[0] != (id(hashes), len(hashes)):
             listed: dict[tuple[str, str], list[pd.Timestamp]] = {}

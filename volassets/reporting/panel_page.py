@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from volassets.reporting import html
-from volassets.reporting.data import Store
 from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.page_data import Store
 from volassets.reporting.palette import model_order
 from volassets.reporting.plots import panel as plots
 from volassets.reporting.sections.provenance import settings_and_versions, stored_versions

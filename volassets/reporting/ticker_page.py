@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from volassets.reporting import html
-from volassets.reporting.data import Store, TickerData
-from volassets.reporting.sections import inputs, money, networks, provenance, scores
+from volassets.reporting.page_data import Store, TickerData
+from volassets.reporting.sections import inputs, networks, provenance, scores, strategies_and_risk
 from volassets.settings import Settings
 
 PARTS = (
@@ -16,8 +16,8 @@ PARTS = (
     scores.months,
     scores.coverage,
     scores.slices,
-    money.backtest,
-    money.value_at_risk,
+    strategies_and_risk.backtest,
+    strategies_and_risk.value_at_risk,
     inputs.prices,
     inputs.selection,
     inputs.lags,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.files import attempts, file_system, reaching
-from volassets.warehouse.checks import StoreError
-from volassets.warehouse.declare import Table
+from volassets.object_io import attempts, file_system, reaching
+from volassets.warehouse.declarations import Table
+from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
     from tenacity import Retrying
@@ -109,7 +109,7 @@ class CellFiles:
 
     @property
     def attempts(self) -> Retrying:
-        """How often a request is made; see `volassets.files.attempts`."""
+        """How often a request is made; see `volassets.object_io.attempts`."""
         return attempts(remote=not self.is_local)
 
     def remove(self, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volassets.warehouse.declare import Column
+from volassets.warehouse.declarations import Column
 
 TICKER = Column("ticker", "VARCHAR", "Symbol, as in the settings' list.")
 MONTH = Column("refit_month", "DATE", "First day of the refit month: the cut-off that no fit of it looks past.")

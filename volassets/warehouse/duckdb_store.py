@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from volassets.warehouse.checks import StoreError
-from volassets.warehouse.declare import Table, cast, quoted
+from volassets.warehouse.database_lock import PATIENCE_SECONDS, Patience, locked, log_line
+from volassets.warehouse.declarations import Table, cast, quoted
 from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
-from volassets.warehouse.locks import PATIENCE_SECONDS, Patience, locked, log_line
+from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.warehouse.checks import StoreError, checked_cells, checked_rows
-from volassets.warehouse.declare import Table, View, quoted
+from volassets.warehouse.declarations import Table, View, quoted
 from volassets.warehouse.migration import Schema
+from volassets.warehouse.write_checks import StoreError, checked_cells, checked_rows
 
 if TYPE_CHECKING:
     from volassets.settings import Settings

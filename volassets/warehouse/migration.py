@@ -6,10 +6,10 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from volassets.warehouse.checks import StoreError
-from volassets.warehouse.declare import Table, View, comments, create_table, create_view, quoted
+from volassets.warehouse.declarations import Table, View, comments, create_table, create_view, quoted
 from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE, tables
 from volassets.warehouse.views import views
+from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.warehouse.cell_files import CellFiles
-from volassets.warehouse.checks import StoreError, checked_rows
-from volassets.warehouse.declare import Table, View, comments, create_view, literal, quoted
+from volassets.warehouse.declarations import Table, View, comments, create_view, literal, quoted
 from volassets.warehouse.duckdb_store import DuckDBWarehouse, put_in_place
 from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE
 from volassets.warehouse.transfer import copy_rows
+from volassets.warehouse.write_checks import StoreError, checked_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from volassets.models.registry import MODELS, families
 from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, MONTH, ORIGIN, TARGET_DATE, TICKER, number
-from volassets.warehouse.declare import Column, Table
+from volassets.warehouse.declarations import Column, Table
 from volassets.warehouse.schema_reports import REPORT_TABLES
 
 if TYPE_CHECKING:

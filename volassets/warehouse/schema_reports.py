@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, SEEN_N, TICKER, number
-from volassets.warehouse.declare import Column, Table
+from volassets.warehouse.declarations import Column, Table
 
 _TARGET = Column("target", "VARCHAR", "What is scored against: proxy (the unbiased range proxy) or squared_return.")
 _MODEL_KEY = ("ticker", "model", "horizon")

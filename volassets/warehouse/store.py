@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from volassets.warehouse.checks import StoreError
+from volassets.warehouse.database_lock import PATIENCE_SECONDS, log_line
 from volassets.warehouse.interface import Replacement, Upsert, Warehouse
-from volassets.warehouse.locks import PATIENCE_SECONDS, log_line
+from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
     from volassets.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from volassets.warehouse.checks import StoreError
-from volassets.warehouse.declare import Table, literal, quoted
+from volassets.warehouse.declarations import Table, literal, quoted
 from volassets.warehouse.interface import Replacement, Upsert, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION_TABLE
+from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from volassets.models.registry import families
 from volassets.warehouse.columns import HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
-from volassets.warehouse.declare import Column, View, quoted
+from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 
 if TYPE_CHECKING:

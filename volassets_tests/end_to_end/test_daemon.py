@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 
 from volassets.orchestration.instance import open_instance
+from volassets.orchestration.materializations import Difference, differences, recorded_versions
 from volassets.orchestration.orphaned_runs import orphaned_runs
-from volassets.orchestration.record import Difference, differences, recorded_versions
 from volassets.pipeline.context import Context
+from volassets.pipeline.home_status import read_status
 from volassets.pipeline.planner import MISSING, PlannedCell
-from volassets.pipeline.status import read_status
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings
 from volassets_tests.end_to_end.local import REPOSITORY, Machine, machine

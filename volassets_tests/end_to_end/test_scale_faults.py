@@ -11,7 +11,7 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 
-from volassets import files
+from volassets import object_io
 from volassets.settings import load_settings
 from volassets.warehouse.store import Replacement, StoreError, Warehouse, open_warehouse
 from volassets_tests.end_to_end.proxy import Proxy
@@ -89,7 +89,7 @@ def test_a_fault_that_lasts_is_said_and_the_old_rows_stay(
     warehouse: Warehouse, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(warehouse, "h1", months=1)
-    monkeypatch.setattr(files, "REMOTE_SECONDS", 2.0)
+    monkeypatch.setattr(object_io, "REMOTE_SECONDS", 2.0)
     start = time.monotonic()
     with proxy.busy():
         with pytest.raises(StoreError, match=r"could not be written: .*The old rows of this cell are as they were"):

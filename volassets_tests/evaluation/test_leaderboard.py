@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.comparison import compare_pairs
+from volassets.evaluation.accuracy_tests import compare_pairs
 from volassets.evaluation.leaderboard import LEADERBOARD_COLUMNS, leaderboard
 from volassets.evaluation.losses import with_losses
 from volassets.evaluation.verdict import leaderboard_verdict

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from volassets.evaluation.walk_forward import FORECAST_COLUMNS, forecast_month
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.market.calendar import calendar_for
 from volassets.models.linear import LogHar
 from volassets.models.window import make_window

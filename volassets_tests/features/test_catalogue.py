@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from volassets.features import docs
+from volassets.features import feature_docs
 from volassets.features.catalogue import OUTCOMES, RECIPE, catalogue, longest_warm_up, outcomes, recipe_names
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.market.calendar import calendar_for
 
 SEED_RECIPE = [
@@ -97,8 +97,8 @@ def test_every_declaration_is_complete(feature):
 
 
 def test_the_page_is_generated_from_the_declarations():
-    page = Path(docs.__file__).parents[2] / "docs" / "features.md"
-    assert page.read_text(encoding="utf-8") == docs.markdown()
+    page = Path(feature_docs.__file__).parents[2] / "docs" / "features.md"
+    assert page.read_text(encoding="utf-8") == feature_docs.markdown()
 
 
 @pytest.mark.parametrize("proxy", ["gk_overnight", "squared_return"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volassets.features.catalogue import catalogue, longest_warm_up
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.market.calendar import calendar_for
 
 CALENDAR = calendar_for("^GSPC")

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from volassets.errors import InputError
 from volassets.features.catalogue import OUTCOMES, catalogue
+from volassets.features.feature_table import build_features
 from volassets.features.selection import REASONS, scaled, select_features
-from volassets.features.table import build_features
 from volassets.market.calendar import calendar_for
 
 

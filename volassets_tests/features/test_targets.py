@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.features.targets import proxy_ratio, target
 from volassets.market.calendar import calendar_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from volassets.evaluation.comparison import (
+from volassets.evaluation.accuracy_tests import (
     diebold_mariano,
     hac_lag,
     long_run_variance,
@@ -13,7 +13,7 @@ from volassets.evaluation.comparison import (
     model_confidence_set,
 )
 from volassets.evaluation.losses import qlike
-from volassets.evaluation.risk import christoffersen, kupiec
+from volassets.evaluation.value_at_risk import christoffersen, kupiec
 
 DIFFERENTIAL = np.array([0.3, -0.1, 0.2, 0.4, -0.2, 0.1, 0.5, 0.0, 0.2, -0.1, 0.3, 0.1])
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from volassets.features import indicators, variance
-from volassets.features.lags import partial_autocorrelations
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
+from volassets.features.lag_analysis import partial_autocorrelations
 from volassets.market.calendar import calendar_for
 
 

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.evaluation.audit import CONTROL, UNCHANGED
-from volassets.features import table
+from volassets.evaluation.leakage import CONTROL, UNCHANGED
+from volassets.features import feature_table
 from volassets.features.selection import select_features
 from volassets.features.targets import proxy_ratio
 from volassets.models import window
 from volassets.models.registry import MODELS
 from volassets.pipeline import model_steps, price_steps, selection_steps
-from volassets.pipeline.audit import audit_ticker, cut_dates, memory_pipeline
+from volassets.pipeline.leakage_audit import audit_ticker, cut_dates, memory_pipeline
 from volassets.settings import Settings
 
 MONTH = pd.Timestamp("2007-08-01")
-BUILD = table.build_features
+BUILD = feature_table.build_features
 CHEAP = ("ewma", "gjr", "log_har", "elastic_net")
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
-from volassets.evaluation.audit import CONTROL, EXACTLY_H, UNCHANGED, audit, differing_cells, replace_future
+from volassets.evaluation.leakage import CONTROL, EXACTLY_H, UNCHANGED, audit, differing_cells, replace_future
 from volassets.market.calendar import calendar_for
-from volassets.pipeline.audit import cut_dates
+from volassets.pipeline.leakage_audit import cut_dates
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.leakage.wrong_pipelines import PLANTED, Steps
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.audit import Pipeline
+from volassets.evaluation.leakage import Pipeline
+from volassets.features.feature_table import build_features
 from volassets.features.selection import select_features
-from volassets.features.table import build_features
 from volassets.features.targets import proxy_ratio, target
 from volassets.market.calendar import SessionCalendar
 from volassets.models.window import training_rows

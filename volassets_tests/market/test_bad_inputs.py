@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from volassets.errors import InputError
+from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.calendar import calendar_for
 from volassets.market.csv_files import CsvSource
-from volassets.market.validation import check_bars, require_valid
 from volassets_tests.market.bad_inputs import BadFile, as_csv, bad_files, good_frame
 
 TABLE = bad_files()

@@ -12,7 +12,7 @@ import pytest
 from volassets.errors import InputError
 from volassets.market.bars import BAR_COLUMNS, as_bars, total_return_factor
 from volassets.market.bundled import BundledSource
-from volassets.market.sources import make_source
+from volassets.market.source_factory import make_source
 
 
 def test_bundled_bars_are_those_of_arch(sp500_bars: pd.DataFrame, nasdaq_bars: pd.DataFrame) -> None:

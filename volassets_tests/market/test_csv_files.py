@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
+from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import calendar_for
 from volassets.market.csv_files import CsvSource
 from volassets.market.dates import parse_dates
-from volassets.market.validation import check_bars, require_valid
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.bad_inputs import as_csv, good_frame
 

@@ -110,7 +110,7 @@ def test_a_split_revises_every_old_row_and_no_return(fetched: pd.DataFrame) -> N
 
 
 def test_a_split_changes_no_feature_dated_before_it(simulated_bars) -> None:
-    from volassets.features.table import build_features
+    from volassets.features.feature_table import build_features
     from volassets.market.calendar import named_calendar
 
     before, day = simulated_bars(900, 1), 700

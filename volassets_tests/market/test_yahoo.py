@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
+from volassets.market.bar_errors import check_bars
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import named_calendar
-from volassets.market.sources import SourceError
-from volassets.market.validation import check_bars
+from volassets.market.source_factory import SourceError
 from volassets.market.yahoo import YahooSource
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.conftest import UNKNOWN, ZONE, Reply, Yahoo, chart, stamp

@@ -10,13 +10,13 @@ from safetensors.numpy import save as encode
 
 import volassets.models
 from volassets.errors import InputError
-from volassets.files import read_whole
 from volassets.models import checkpoints
 from volassets.models.forecasting import forecast
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Fit, Model
 from volassets.models.transformer import Transformer
+from volassets.object_io import read_whole
 from volassets_tests.models.windows import origins_after, selecting_window
 
 MONTH = "2004-01"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
-from volassets.features.table import build_features
+from volassets.features.feature_table import build_features
 from volassets.features.targets import proxy_ratio
 from volassets.market.calendar import calendar_for
 from volassets.models.window import calibration_origins, make_window, month_selection

@@ -8,13 +8,13 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.market.sources import make_source
+from volassets.market.source_factory import make_source
 from volassets.models.garch import Garch
 from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import open_instance
-from volassets.orchestration.record import DATA_VERSION
-from volassets.orchestration.requests import run_config
+from volassets.orchestration.materializations import DATA_VERSION
+from volassets.orchestration.run_requests import run_config
 from volassets.orchestration.runner import QUIET, Request, Result, Runner
 from volassets.pipeline.cells import Partition
 from volassets.settings import Settings
@@ -33,7 +33,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
             yield job, function(job)
 
     monkeypatch.setattr("volassets.pipeline.executor.run_jobs", run_jobs)
-    monkeypatch.setattr("volassets.pipeline.pages.run_jobs", run_jobs)
+    monkeypatch.setattr("volassets.pipeline.report_pages.run_jobs", run_jobs)
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import pytest
 from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.jobs import op_name
-from volassets.orchestration.requests import TICKERS_TAG
+from volassets.orchestration.run_requests import TICKERS_TAG
 from volassets.orchestration.schedules import hour_before
+from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope, bounding_range, partitions_of_spans
-from volassets.pipeline.inventory import Inventory
 from volassets.pipeline.steps import graph_steps
 from volassets.settings import Settings, load_settings
-from volassets.warehouse.declare import Table
+from volassets.warehouse.declarations import Table
 from volassets.warehouse.store import Replacement, Upsert, open_warehouse
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -208,10 +208,10 @@ def test_a_year(download: Callable[..., Settings], instance: dg.DagsterInstance)
         assert machine.tick(other, "monthly_refit", f"{month}-01T06:00") == []
     grid = [step for step in graph_steps(other) if step.scope is Scope.TICKER_MONTH]
     assert sorted(step.name for step in grid) == sorted(GRID)
-    inventory = Inventory(open_warehouse(other))
+    cell_hashes = CellHashes(open_warehouse(other))
     for step in grid:
         months = {
-            name: sorted(p.month.month for p, _ in inventory.hashes(step.table) if p.ticker == name) for name in "ABC"
+            name: sorted(p.month.month for p, _ in cell_hashes.hashes(step.table) if p.ticker == name) for name in "ABC"
         }
         assert months == {"A": [*range(1, 13)], "B": [*range(1, 6)], "C": [*range(6, 13)]}
 

@@ -11,11 +11,11 @@ import pytest
 from volassets.pipeline import fingerprints
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
-from volassets.pipeline.done import Done
 from volassets.pipeline.executor import Executor
+from volassets.pipeline.home_status import read_status
+from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.planner import CHANGED, FORCED, MISSING, NEW_BARS, PlannedCell, partitions_of, plan
 from volassets.pipeline.state import State
-from volassets.pipeline.status import read_status
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings
@@ -82,7 +82,7 @@ def _comparison_is_stale(settings: Settings) -> str:
     return "".join(cell.reason for cell in status.cells if cell.cell.step == "comparison_reports")
 
 
-def _compute(settings: Settings, name: str, months: list[pd.Timestamp]) -> list[Done]:
+def _compute(settings: Settings, name: str, months: list[pd.Timestamp]) -> list[PartitionResult]:
     """Run one step of the ticker."""
     with Context(settings) as context:
         return list(Executor(State(context)).run([_step(settings, name)], {name: [_place(month) for month in months]}))

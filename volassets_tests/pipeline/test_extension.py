@@ -19,15 +19,15 @@ from volassets.models.registry import MODELS
 from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.runner import Request, Runner
 from volassets.pipeline import steps as declared
-from volassets.pipeline.audit import audit_ticker
 from volassets.pipeline.cells import Scope
 from volassets.pipeline.context import Context
-from volassets.pipeline.status import read_status
+from volassets.pipeline.home_status import read_status
+from volassets.pipeline.leakage_audit import audit_ticker
 from volassets.pipeline.step import Inputs, Output, Step
 from volassets.settings import Settings, load_settings
 from volassets.warehouse import schema
 from volassets.warehouse.columns import DATA_HASH, MONTH, TICKER, number
-from volassets.warehouse.declare import Table
+from volassets.warehouse.declarations import Table
 from volassets.warehouse.store import open_warehouse
 
 LEAKING: list[bool] = []
@@ -163,7 +163,7 @@ def test_the_graph_has_one_of_each(settings: Settings) -> None:
 def test_a_run_computes_compares_and_audits_one_of_each(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Workers are other processes, which know what a package declares and not what a test does.
     monkeypatch.setattr("volassets.pipeline.executor.run_jobs", _here)
-    monkeypatch.setattr("volassets.pipeline.pages.run_jobs", _here)
+    monkeypatch.setattr("volassets.pipeline.report_pages.run_jobs", _here)
     request = Request(["AAA", "BBB"], FROM, TO)
     runner = Runner(settings, Context(settings).source, lambda _line: None)
     result = runner.run(runner.prepare(request), request, lambda _step: None)

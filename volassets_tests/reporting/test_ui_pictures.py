@@ -11,8 +11,8 @@ import pytest
 from volassets.orchestration import metadata, pictures
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
-from volassets.pipeline.done import Done
-from volassets.pipeline.pages import PAGES_AT_ONCE
+from volassets.pipeline.partition_result import Done
+from volassets.pipeline.report_pages import PAGES_AT_ONCE
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import graph_steps

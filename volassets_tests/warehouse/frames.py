@@ -86,7 +86,7 @@ def price_rows(ticker: str = "^GSPC", n: int = 4, fetched_at: str = "2016-02-01 
 
 def feature_rows(settings: Settings, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of realized_vol_features for `bars`."""
-    from volassets.features.table import build_features
+    from volassets.features.feature_table import build_features
     from volassets.market.calendar import calendar_for
 
     features = build_features(bars, calendar_for(ticker, {}), lags=settings.lags)

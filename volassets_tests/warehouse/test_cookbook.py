@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from volassets.settings import Settings
-from volassets.warehouse import docs
+from volassets.warehouse import sql_docs
 from volassets.warehouse.cookbook import COOKBOOK
 from volassets.warehouse.store import Replacement, Upsert, Warehouse, open_warehouse
 from volassets_tests.warehouse.conftest import BACK_ENDS
@@ -192,7 +192,7 @@ ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
 @pytest.mark.parametrize("kind", BACK_ENDS)
 @pytest.mark.parametrize("number", range(len(COOKBOOK)))
 def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, number: int) -> None:
-    ANSWERS[number](stores[kind].query(docs.query_text(COOKBOOK[number][1])))
+    ANSWERS[number](stores[kind].query(sql_docs.query_text(COOKBOOK[number][1])))
 
 
 def test_every_question_is_checked() -> None:
@@ -205,12 +205,12 @@ def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:
 
 
 def test_the_page_is_generated_from_the_declarations(tmp_path: Path) -> None:
-    page = Path(docs.__file__).parents[2] / "docs" / "sql.md"
-    assert page.read_text(encoding="utf-8") == docs.markdown(Settings(home=tmp_path))
+    page = Path(sql_docs.__file__).parents[2] / "docs" / "sql.md"
+    assert page.read_text(encoding="utf-8") == sql_docs.markdown(Settings(home=tmp_path))
 
 
 def test_every_relation_and_column_is_on_the_page(warehouse: Warehouse) -> None:
-    text = docs.markdown(Settings())
+    text = sql_docs.markdown(Settings())
     for relation in warehouse.schema.relations.values():
         section = text.split(f"\n### {relation.name}\n")[1].split("\n### ")[0]
         assert relation.comment in section

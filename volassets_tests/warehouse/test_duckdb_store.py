@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from volassets.settings import Settings
-from volassets.warehouse import locks
+from volassets.warehouse import database_lock
 from volassets.warehouse.duckdb_store import DuckDBWarehouse
 from volassets.warehouse.store import Replacement, StoreError, Upsert
 from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, price_rows
@@ -116,13 +116,13 @@ def test_a_connection_of_this_process_is_in_the_way_too(settings: Settings) -> N
 
 
 def test_the_wait_for_one_of_ours_is_said_after_a_moment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(database_lock, "SILENT_SECONDS", 0.1)
     store(settings)
     said: list[str] = []
     free = threading.Event()
 
     def hold() -> None:
-        with locks.locked(settings.database, True, locks.Patience(settings.database, 5, said.append)):
+        with database_lock.locked(settings.database, True, database_lock.Patience(settings.database, 5, said.append)):
             held.set()
             free.wait(5)
 
@@ -144,7 +144,7 @@ def test_a_stream_of_readers_does_not_keep_a_writer_out(settings: Settings) -> N
 
     def read() -> None:
         while not stop.is_set():
-            with locks.locked(settings.database, False, locks.Patience(settings.database, 20, print)):
+            with database_lock.locked(settings.database, False, database_lock.Patience(settings.database, 20, print)):
                 time.sleep(0.1)
 
     readers = [threading.Thread(target=read) for _ in range(6)]

@@ -11,7 +11,7 @@ import pytest
 from volassets.features.targets import proxy_ratio, target
 from volassets.models.registry import families
 from volassets.settings import Settings
-from volassets.warehouse.declare import TYPES
+from volassets.warehouse.declarations import TYPES
 from volassets.warehouse.migration import Schema
 from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
 from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, write_features

@@ -8,7 +8,7 @@ import pandas as pd
 
 from volassets.reporting.figures import INK, dates, legend_below, new_figure, title
 from volassets.reporting.palette import look_of, model_order
-from volassets.reporting.plots.shared import thin
+from volassets.reporting.plots.helpers import thin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import pandas as pd
 
 from volassets.reporting.figures import INK, dates, legend, new_figure
 from volassets.reporting.palette import BAD, GOOD
-from volassets.reporting.plots.shared import diverging, month_ticks, style_bar, volatility_ticks
+from volassets.reporting.plots.helpers import diverging, month_ticks, style_bar, volatility_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import pandas as pd
 
 from volassets.reporting.figures import INK, dates, legend, legend_below, new_figure, percent, title
 from volassets.reporting.palette import look_of, model_order
-from volassets.reporting.plots.shared import diverging, month_ticks, style_bar, thin, volatility_ticks
+from volassets.reporting.plots.helpers import diverging, month_ticks, style_bar, thin, volatility_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

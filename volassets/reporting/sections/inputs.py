@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from volassets.features.lags import lag_verdict
+from volassets.features.lag_analysis import lag_verdict
 from volassets.reporting import html
-from volassets.reporting.data import TickerData
 from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.page_data import TickerData
 from volassets.reporting.plots import features as plots
 
 

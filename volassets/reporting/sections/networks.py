@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from volassets.reporting import html
-from volassets.reporting.data import TickerData
 from volassets.reporting.html import Section
+from volassets.reporting.page_data import TickerData
 from volassets.reporting.plots import networks as plots
 
 NETWORK_FAMILIES = ("lstm", "transformer")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from volassets.reporting import html
-from volassets.reporting.data import Store, TickerData
 from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.page_data import Store, TickerData
 from volassets.settings import Settings
 
 PACKAGES = ("volassets", "numpy", "pandas", "arch", "scikit-learn", "torch", "duckdb", "dagster", "exchange-calendars")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from volassets.reporting import html
-from volassets.reporting.data import BASELINE, TickerData
 from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.page_data import BASELINE, TickerData
 from volassets.reporting.plots import forecasts as plots
 
 SCATTER_MODELS = 6

@@ -1,0 +1,71 @@
+"""The feature table of a ticker: every declared column from its bars, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.features.base_series import Ingredients, NextSessions
+from volassets.features.catalogue import DEFAULT_LAGS, catalogue, outcomes
+from volassets.market.bars import PRICE_COLUMNS
+
+
+def build_features(
+    bars: pd.DataFrame,
+    calendar: NextSessions,
+    lags: Sequence[int] = DEFAULT_LAGS,
+    proxy: str = "gk_overnight",
+) -> pd.DataFrame:
+    """Compute every feature of a ticker's bars, and the columns that targets are made of.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Columns open, high, low, close, adj_close, volume; index ``date``, increasing. Close-only
+        bars have open, high and low equal to the close.
+    calendar : NextSessions
+        Calendar of the ticker's exchange.
+    lags : sequence of int
+        Return lags among the features.
+    proxy : {"gk_overnight", "squared_return"}
+        Daily variance proxy; `squared_return` for close-only bars.
+
+    Returns
+    -------
+    DataFrame
+        Shape (len(bars), features + 3), float64, index ``date``: the columns of
+        `volassets.features.catalogue.catalogue` in its order, then ``proxy_variance``, ``return``
+        and ``ratio``. Row t uses bars up to and including the close of t: the table of ``bars[:t]``
+        equals the first rows of the table of `bars` bit for bit. A column is NaN in its declared
+        warm-up, the ratio in its first month, and finite from then on.
+
+    Raises
+    ------
+    InputError
+        If a bar has a price that is not positive and finite, or a volume that is negative or NaN.
+    """
+    _require_usable(bars)
+    ingredients = Ingredients(bars, calendar, proxy)
+    position = np.arange(len(bars))
+    columns = {
+        column.name: np.where(position < column.warm_up, np.nan, column.compute(ingredients).to_numpy(dtype=float))
+        for column in (*catalogue(lags), *outcomes())
+    }
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(bars.index, name="date"))
+
+
+def _require_usable(bars: pd.DataFrame) -> None:
+    prices = bars[list(PRICE_COLUMNS)].to_numpy(dtype=float)
+    volume = bars["volume"].to_numpy(dtype=float)
+    usable = (np.isfinite(prices) & (prices > 0)).all(axis=1) & np.isfinite(volume) & (volume >= 0)
+    if not usable.all():
+        day = bars.index[~usable][0]
+        raise InputError(
+            f"the bar of {day:%Y-%m-%d} cannot be used: prices must be positive numbers and the volume 0 or more. "
+            "Correct or drop that bar at its source."
+        )
+    if not bars.index.is_monotonic_increasing or not bars.index.is_unique:
+        raise InputError("the bars' dates are not strictly increasing: sort them and drop repeated days.")

@@ -1,0 +1,112 @@
+"""What the steps' checks find, as Dagster shows it: one result per partition, red or yellow with the findings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from volassets.market.findings import Finding
+from volassets.pipeline.cells import Partition
+from volassets.pipeline.partition_result import PartitionResult
+from volassets.pipeline.price_steps import BARS_VALID
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Step
+
+SHOWN_ROWS = 20
+
+
+def check_specs(step: Step, partitions: dg.PartitionsDefinition | None) -> list[dg.AssetCheckSpec]:
+    """Return the checks of a step; each has one result per partition of its asset."""
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=step.name,
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=partitions,
+        )
+        for check in step.checks
+    ]
+
+
+def evaluations(
+    state: State,
+    step: Step,
+    findings: Mapping[Partition, Mapping[str, Sequence[Finding]]],
+    items: Sequence[PartitionResult],
+) -> Iterator[tuple[dg.AssetCheckKey, dg.AssetCheckEvaluation]]:
+    """Yield the results of a step's checks, one per partition that was examined.
+
+    A check passes only where it found nothing; its severity is that of the worst finding.
+    """
+    refused = {item.partition: state.context.refusals.get(item.partition.ticker) for item in items if item.failures}
+    asset = dg.AssetKey(step.name)
+    for partition, by_check in findings.items():
+        for check in step.checks:
+            found = by_check.get(check.name)
+            if check.name == BARS_VALID and refused.get(partition) is not None:
+                found = _refusal(refused[partition])
+            elif found is None:
+                continue
+            fresh = {finding.message: finding for finding in state.context.findings.get(partition.ticker, ())}
+            # The stored findings have no rows; those of this run's own fetch do.
+            shown = [fresh.get(finding.message, finding) for finding in found]
+            yield (
+                dg.AssetCheckKey(asset, check.name),
+                dg.AssetCheckEvaluation(
+                    asset_key=asset,
+                    check_name=check.name,
+                    passed=not found,
+                    severity=_severity(found),
+                    metadata=described(shown),
+                    blocking=check.blocking,
+                    partition=partition.key or None,
+                ),
+            )
+
+
+def _refusal(error: Exception | None) -> list[Finding]:
+    errors = [finding for finding in getattr(error, "findings", []) if finding.severity == "error"]
+    return errors or [Finding("source", "error", str(error))]
+
+
+def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:
+    failed = any(finding.severity == "error" for finding in findings)
+    return dg.AssetCheckSeverity.ERROR if failed or not findings else dg.AssetCheckSeverity.WARN
+
+
+def described(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return a check's metadata: how many findings, their messages, the offending rows of each."""
+    listed = "\n".join(f"- {finding.severity}: {finding.message}" for finding in findings)
+    metadata: dict[str, Any] = {"findings": len(findings), "messages": dg.MetadataValue.md(listed or "none")}
+    for finding in findings:
+        if len(finding.rows):
+            metadata[f"rows: {finding.check}"] = table_of(finding.rows)
+    return metadata
+
+
+def table_of(rows: pd.DataFrame) -> dg.TableMetadataValue:
+    """Return the first rows of a frame as a table of the UI; dates as text, NaN left empty."""
+    shown = rows.head(SHOWN_ROWS)
+    columns = [dg.TableColumn(str(name), _kind(shown[name])) for name in shown.columns]
+    records = [dg.TableRecord({str(name): _plain(value) for name, value in row.items()}) for _, row in shown.iterrows()]
+    return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
+
+
+def _kind(values: pd.Series) -> str:
+    if pd.api.types.is_bool_dtype(values):
+        return "bool"
+    if pd.api.types.is_integer_dtype(values):
+        return "int"
+    return "float" if pd.api.types.is_float_dtype(values) else "string"
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    if value is None or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    if hasattr(value, "item"):
+        value = value.item()
+    return value if isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,194 @@
+"""The leakage audit of the pipeline's own steps: computed in memory, as a run computes them, on changed bars."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from volassets.errors import InputError
+from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit
+from volassets.features.targets import target
+from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.context import Context
+from volassets.pipeline.state import State
+from volassets.pipeline.step import Inputs, Output, Step
+from volassets.pipeline.steps import steps
+from volassets.settings import Settings
+from volassets.timing import refit_month, training_length
+from volassets.warehouse.store import Replacement
+
+# What differs between two runs of the same fit.
+OF_ONE_RUN = ("seconds", "computed_on")
+AUDITED = (Scope.TICKER_MONTH, Scope.MONTH)
+
+
+def audit_stored(context: Context, ticker: str) -> AuditResult:
+    """Audit the steps with this home's models on the stored bars; store what was compared.
+
+    Raises
+    ------
+    InputError
+        If the bars are too few.
+    """
+    result = audit_ticker(ticker, context.bars(ticker), context.settings)
+    rows = result.comparisons.assign(ticker=ticker)
+    context.warehouse.write(Replacement("audit_results", rows, pd.DataFrame({"ticker": [ticker]})))
+    return result
+
+
+def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.Timestamp | None = None) -> AuditResult:
+    """Audit the steps on one ticker and refit month.
+
+    Parameters
+    ----------
+    ticker : str
+    bars : DataFrame
+    settings : Settings
+        Models, horizons and the other settings of the home.
+    month : Timestamp, optional
+        Refit month; by default the last one with a quarter of bars after it.
+
+    Returns
+    -------
+    AuditResult
+        Of two cuts: at the cut-off of the month, where the selection and the fits have just been made, and in the
+        middle of the month, where a fit is in use.
+
+    Raises
+    ------
+    InputError
+        If the bars are too few to leave a month with bars before and after it.
+    """
+    index = pd.DatetimeIndex(bars.index)
+    after = max(66, 2 * max(settings.horizons))
+    if len(index) <= 2 * after:
+        raise InputError(
+            f"{ticker} has {len(index)} bars, the audit needs more than {2 * after}: fetch a longer history."
+        )
+    month = month or refit_month(index[-after - 22])
+    return audit(bars, memory_pipeline(ticker, settings, (month,)), cut_dates(index, month))
+
+
+def cut_dates(index: pd.DatetimeIndex, month: pd.Timestamp) -> tuple[pd.Timestamp, ...]:
+    """Return the last bar before `month` and the bar in its middle."""
+    first, last = training_length(index, month), training_length(index, month + pd.offsets.MonthBegin(1))
+    if first == 0 or last >= len(index):
+        raise InputError(
+            f"refit month {month:%Y-%m} needs a bar before it and one after it to be audited: choose another."
+        )
+    return index[first - 1], index[(first + last) // 2]
+
+
+def memory_pipeline(ticker: str, settings: Settings, months: Sequence[pd.Timestamp]) -> Pipeline:
+    """Return the steps of some refit months as one function of a ticker's bars.
+
+    Parameters
+    ----------
+    ticker : str
+    settings : Settings
+    months : sequence of Timestamp
+        Refit months; features and labels cover all bars.
+
+    Returns
+    -------
+    callable
+        Bars -> one frame per audited stage (`Step.stage`) and ``features`` and ``labels``, each with ``known_at``: a
+        row's own date, the last bar before the month's cut-off, or the origin.
+    """
+    alone = settings.model_copy(update={"tickers": (ticker,)})
+
+    def run(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        memory = _Memory(ticker, alone, bars)
+        parts: dict[str, list[pd.DataFrame]] = {}
+        for month in months:
+            for step in memory.steps:
+                if step.scope in AUDITED:
+                    parts.setdefault(step.stage or step.name, []).extend(memory.computed(step, month))
+        features = memory.features
+        stages = {
+            "features": features.assign(known_at=features.index),
+            LABELS: labels(features, settings.horizons),
+        }
+        return stages | {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items() if frames}
+
+    return run
+
+
+class _Memory:
+    """One ticker's steps, computed from its bars and from each other without a store."""
+
+    def __init__(self, ticker: str, settings: Settings, bars: pd.DataFrame) -> None:
+        self._context = Context(settings)
+        self._context.set_bars(ticker, bars)
+        self._state = State(self._context, (ticker,))
+        self._ticker, self._bars = ticker, bars
+        self._rows: dict[tuple[Partition, str], list[pd.DataFrame]] = {}
+        self._files: dict[str, bytes] = {}
+        self.steps = steps(settings)
+        (table,) = self._output(
+            next(step for step in self.steps if step.name == "realized_vol_features"), None, None
+        ).tables.values()
+        self.features = table.set_index("date")
+
+    def computed(self, step: Step, month: pd.Timestamp) -> Iterator[pd.DataFrame]:
+        """Compute a step for one month; yield its rows with ``month`` and ``known_at``."""
+        before = self._bars.index[training_length(pd.DatetimeIndex(self._bars.index), month) - 1]
+        for model in step.variants:
+            if step.gap(self._state, Partition(self._ticker, month), model):
+                continue
+            output = self._output(step, month, model)
+            place = Partition(self._ticker, month)
+            for name, rows in output.tables.items():
+                self._rows.setdefault((place, name), []).append(rows.assign(**({"model": model.name} if model else {})))
+            self._files.update(output.files)
+            rows = output.tables[step.table].drop(columns=[*OF_ONE_RUN, "data_hash"], errors="ignore")
+            if output.files:
+                rows["weights"] = hashlib.sha256(b"".join(output.files.values())).hexdigest()
+            if "training_history" in output.tables:
+                rows["history"] = output.tables["training_history"].to_json(double_precision=15)
+            known = rows.get("origin_date", before)
+            yield rows.reset_index(drop=True).assign(
+                **({"model": model.name} if model else {}), month=month, known_at=known
+            )
+
+    def _output(self, step: Step, month: pd.Timestamp | None, model: object) -> Output:
+        place = Partition(self._ticker, month)
+        assert step.compute is not None
+        return step.compute(
+            Inputs(
+                settings=self._context.settings,
+                partition=place,
+                model=model,  # type: ignore[arg-type]
+                data_hash=step.fingerprint(self._state, place, model),  # type: ignore[arg-type]
+                rows={name: self._stored(place, name) for where, name in list(self._rows) if where == place},
+                features={self._ticker: self.features} if month is not None else {},
+                bars=self._bars,
+                calendars={self._ticker: self._context.calendar(self._ticker)},
+                read_file=lambda path: self._files[str(path)],
+            )
+        )
+
+    def _stored(self, place: Partition, name: str) -> pd.DataFrame:
+        """Return rows as they would come out of the store: in the order of the table's key."""
+        rows = pd.concat(self._rows[place, name], ignore_index=True)
+        key = [column for column in self._context.warehouse.table(name).key if column in rows]
+        return rows.sort_values(key, kind="stable", ignore_index=True)
+
+
+def labels(features: pd.DataFrame, horizons: Sequence[int]) -> pd.DataFrame:
+    """Return the score target of every origin and horizon, with the ratio of the origin's own month."""
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "known_at": features.index,
+                    "horizon": horizon,
+                    "label": (features["ratio"] * target(features["proxy_variance"], horizon, 1.0)).to_numpy(),
+                }
+            )
+            for horizon in horizons
+        ],
+        ignore_index=True,
+    )

@@ -1,0 +1,68 @@
+"""What came of one partition of a step, and how finished cells are put into one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from volassets.market.findings import Finding
+from volassets.pipeline.cells import Partition
+from volassets.pipeline.step import Step
+from volassets.warehouse.store import Replacement, Upsert
+
+# A commit costs as much as a small fit, so finished cells wait for each other this long at most.
+COMMIT_SECONDS = 1.0
+
+
+@dataclass
+class PartitionResult:
+    """What a step did for one partition.
+
+    Attributes
+    ----------
+    step : Step
+    partition : Partition
+    computed, unchanged : list of str
+        Models (an empty text for a step without models) that were computed, and whose stored rows were right.
+    failures : dict of str to str
+        Model to message.
+    nothing : str
+        Why there was nothing to compute; empty where there was something.
+    rows : int
+        Rows written to the step's own table.
+    seconds : float
+        Time of the workers.
+    findings : dict of str to sequence of Finding
+        Per check of the step what it found.
+    """
+
+    step: Step
+    partition: Partition
+    computed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    nothing: str = ""
+    rows: int = 0
+    seconds: float = 0.0
+    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
+
+
+def by_table(changes: Sequence[Replacement | Upsert]) -> list[Replacement | Upsert]:
+    """Join the changes of each table into one: what a commit costs grows with their number, not their rows."""
+    tables: dict[tuple[str, type], list[Replacement | Upsert]] = {}
+    for change in changes:
+        tables.setdefault((change.table, type(change)), []).append(change)
+    return [_joined(parts) for parts in tables.values()]
+
+
+def _joined(parts: Sequence[Replacement | Upsert]) -> Replacement | Upsert:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    rows = pd.concat([part.frame for part in parts if len(part.frame)] or [first.frame], ignore_index=True)
+    if isinstance(first, Upsert):
+        return Upsert(first.table, rows, first.ignore)
+    cells = [part.cells for part in parts if isinstance(part, Replacement) and part.cells is not None]
+    return Replacement(first.table, rows, pd.concat(cells, ignore_index=True))

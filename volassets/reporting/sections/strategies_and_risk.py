@@ -1,0 +1,114 @@
+"""What the forecasts are worth: volatility-target strategies and value at risk."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from volassets.reporting import html
+from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.page_data import BASELINE, TickerData
+from volassets.reporting.palette import model_order
+from volassets.reporting.plots import backtest as plots
+from volassets.reporting.sections.scores import not_compared
+
+HOLD = "buy_and_hold"
+# Trading only outside a band costs least, so it is the variant that somebody would run.
+DRAWN_SMOOTHING = "band_15"
+STRATEGIES = {
+    "strategy": TableColumn("weights from", model=True),
+    "smoothing": TableColumn("smoothing"),
+    "sharpe": TableColumn("net Sharpe [90 %]"),
+    "difference": TableColumn("less buy and hold [90 %]"),
+    "annual_return": TableColumn("return p.a.", html.percent),
+    "annual_volatility": TableColumn("volatility p.a.", html.percent),
+    "tracking_error": TableColumn("off target", html.percent),
+    "max_drawdown": TableColumn("max drawdown", html.percent),
+    "turnover": TableColumn("turnover p.a.", html.decimals(1)),
+    "utility": TableColumn("utility p.a.", html.signed_percent),
+}
+RISK = {
+    "model": TableColumn("model", model=True),
+    "n": TableColumn("days", html.count),
+    "violations": TableColumn("violations", html.count),
+    "violation_rate": TableColumn("share", html.percent),
+    "kupiec_p": TableColumn("p Kupiec", html.p_value),
+    "christoffersen_p": TableColumn("p Christoffersen", html.p_value),
+    "conditional_coverage_p": TableColumn("p both", html.p_value),
+}
+
+
+def backtest(data: TickerData) -> Section:
+    """Return equity, weights and Sharpe ratios with their intervals; the order is not a ranking."""
+    title, table = "Backtest", data.table("backtests")
+    if table.empty:
+        return Section("backtest", title, html.missing(not_compared(data)))
+    settings = data.settings
+    cost = settings.transaction_cost_bps + settings.slippage_bps
+    parts = [
+        html.paragraph(
+            f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at "
+            f"the close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; "
+            "cash earns nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
+        )
+    ]
+    paths, drawn = drawn_paths(data), _drawn(table)
+    if paths["date"].nunique() > 1:
+        known = [name for name in dict.fromkeys((BASELINE, data.headline)) if name in set(paths["strategy"])]
+        shown = known or model_order(paths["strategy"])[:1]
+        caption = f"Net equity ({_smoothing_text(table)}) from 1, and the weights of {' and '.join(shown)}."
+        parts.append(html.picture(plots.equity_and_weights(paths, shown), "equity", caption))
+    if drawn["sharpe_low"].notna().any():
+        caption = "Bootstrap intervals of the net Sharpe ratios and of their differences to buy and hold."
+        parts.append(html.picture(plots.sharpe_intervals(drawn), "sharpe", caption))
+    else:
+        parts.append(html.missing("Too few sessions for intervals of the Sharpe ratios, so they are not drawn."))
+    return Section("backtest", title, "\n".join([*parts, html.table(_with_intervals(table), STRATEGIES)]))
+
+
+def drawn_paths(data: TickerData) -> pd.DataFrame:
+    """Return the daily paths of the one smoothing that is drawn, and of buy and hold."""
+    return _drawn(data.table("backtest_paths", ["strategy", "smoothing", "date", "weight", "equity"]))
+
+
+def value_at_risk(data: TickerData) -> Section:
+    """Return one table per level."""
+    title, table = "Value at risk", data.table("value_at_risk")
+    table = table[table["n"] > 0]
+    if table.empty:
+        text = not_compared(data) if data.leaderboard.empty else "Too few days for a value at risk."
+        return Section("risk", title, html.missing(text))
+    note = (
+        "One day, by filtered historical simulation. A small p rejects: Kupiec the share of violations, "
+        "Christoffersen their independence."
+    )
+    parts = [html.paragraph(note, "note")]
+    for level, rows in table.groupby("level", sort=False):
+        ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
+        parts += [f"<h3>{html.whole_percent(float(str(level)))} value at risk</h3>", html.table(ordered, RISK)]
+    return Section("risk", title, "\n".join(parts))
+
+
+def _drawn(table: pd.DataFrame) -> pd.DataFrame:
+    smoothings = set(table["smoothing"])
+    chosen = DRAWN_SMOOTHING if DRAWN_SMOOTHING in smoothings else next(iter(sorted(smoothings)), "")
+    return table[(table["smoothing"] == chosen) | (table["strategy"] == HOLD)]
+
+
+def _smoothing_text(table: pd.DataFrame) -> str:
+    return "traded outside a 15 % band" if DRAWN_SMOOTHING in set(table["smoothing"]) else "daily"
+
+
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the strategies by model, a ratio and its interval in one cell so that neither is read alone."""
+
+    def cell(row: pd.Series, value: str, low: str, high: str) -> str:
+        if row[value] != row[value] or row[low] != row[low]:
+            return "too few days"
+        return f"{row[value]:.2f} [{row[low]:.2f}, {row[high]:.2f}]"
+
+    order = {name: place for place, name in enumerate(model_order(table["strategy"]))}
+    rows = table.assign(order=table["strategy"].map(order)).sort_values(["order", "smoothing"], ignore_index=True)
+    differences = ["sharpe_difference", "sharpe_difference_low", "sharpe_difference_high"]
+    rows["sharpe"] = [cell(row, "sharpe_net", "sharpe_low", "sharpe_high") for _, row in rows.iterrows()]
+    rows["difference"] = ["" if row["strategy"] == HOLD else cell(row, *differences) for _, row in rows.iterrows()]
+    return rows
