@@ -66,9 +66,9 @@ def test_circles_are_found(tmp_path):
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"c"}, "e": set()}) == {"b", "c"}
     assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
     text = (
-        "if TYPE_CHECKING:\n    from .. import clock\ndef f():\n    from .. import files\n    import volassets.errors"
+        "if TYPE_CHECKING:\n    from .. import clock\ndef f():\n    from .. import object_io\n    import volassets.errors"
     )
     file, tree = PACKAGE / "market" / "made_up.py", ast.parse(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(globals(), "tree_of", lambda _file: tree)
-        assert own_imports(file) == {PACKAGE / name for name in ("__init__.py", "files.py", "errors.py")}
+        assert own_imports(file) == {PACKAGE / name for name in ("__init__.py", "object_io.py", "errors.py")}

@@ -11,7 +11,7 @@ import pytest
 from volassets.orchestration import metadata, pictures
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
-from volassets.pipeline.partition_result import Done
+from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.report_pages import PAGES_AT_ONCE
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
@@ -58,7 +58,7 @@ def test_nothing_to_draw_is_no_picture(context: Context) -> None:
 
 def _described(context: Context, places: list[Partition], with_pictures: bool) -> dict[Partition, dict[str, Any]]:
     step = _steps(context.settings)["lag_analysis"]
-    items = [Done(step, place, computed=[""], rows=22) for place in places]
+    items = [PartitionResult(step, place, computed=[""], rows=22) for place in places]
     return metadata.describe(State(context), step, items, with_pictures)
 
 
