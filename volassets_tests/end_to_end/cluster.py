@@ -129,7 +129,7 @@ class Cluster:
         try:
             return str(self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
         except OSError:
-            # Its first question to a PostgreSQL that was restarted fails, the next one connects anew.
+            # Its first question to a PostgreSQL that was restarted fails, the next one connects again.
             return "UNKNOWN"
 
     def runs(self) -> list[dict[str, Any]]:

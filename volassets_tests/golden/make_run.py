@@ -1,6 +1,6 @@
 """Make the rows that `test_run_golden` compares with, or say how far a fresh run is from them.
 
-``python -m volassets_tests.golden.make_run`` writes `run/` anew: do it when a number is meant to change, and look at
+``python -m volassets_tests.golden.make_run`` writes `run/` again: do it when a number is meant to change, and look at
 what changed. With ``--differences`` it writes nothing and prints the largest difference of every table.
 """
 

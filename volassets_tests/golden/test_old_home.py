@@ -2,7 +2,7 @@
 
 `home_0_1_0/home.tar.xz` holds a whole home with Dagster's record, and the simulated prices it was made from. The
 setting `csv_dir` is empty in it, because no path would hold wherever it is unpacked: the test sets VOLASSETS_CSV_DIR.
-Everything goes through the command line, and rows are read with duckdb. `make_home` made it; do not make it anew with
+Everything goes through the command line, and rows are read with duckdb. `make_home` made it; do not make it again with
 another version.
 """
 

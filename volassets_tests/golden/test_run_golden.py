@@ -18,7 +18,7 @@ two variables alone every forecast keeps its bits but those of the reference LST
 largest differences in both cases. No hash, count or sentence changed. Values below `compare.ABSOLUTE` = 1e-13 count as
 zero.
 
-Where numbers are meant to change, `python -m volassets_tests.golden.make_run` writes `run/` anew; the same with
+Where numbers are meant to change, `python -m volassets_tests.golden.make_run` writes `run/` again; the same with
 ``--differences`` prints the largest difference of every table first. Tables and columns that a later version adds are
 not compared until then.
 """
