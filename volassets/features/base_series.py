@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
 from volassets.features import variance
+from volassets.market.calendar import SessionCalendar
 
-PROXIES = ("gk_overnight", "squared_return")
+PROXIES = {"gk_overnight": variance.garman_klass_yang_zhang, "squared_return": variance.close_to_close}
 EWMA_WEIGHT = 0.06
 # sqrt(mean r^2 / mean p) of the S&P 500; only places the clips of standardised returns
 RETURN_PER_PROXY = 1.27
 RELATIVE_FLOOR = 0.01
 ABSOLUTE_FLOOR = 1e-10
 FLOOR_WINDOW = 66
-
-
-class NextSessions(Protocol):
-    """What the table needs of an exchange calendar."""
-
-    def next_sessions(self, index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-        """Return the first session strictly after each date."""
-        ...
 
 
 def floored(values: pd.Series) -> pd.Series:
@@ -38,41 +30,20 @@ def floored(values: pd.Series) -> pd.Series:
     return values.where(values.isna(), np.maximum(values, np.maximum(RELATIVE_FLOOR * recent, ABSOLUTE_FLOOR)))
 
 
-def proxy_variance(bars: pd.DataFrame, proxy: str) -> pd.Series:
-    """Return the daily variance proxy p_t, decimal, floored; NaN on the first row.
-
-    Parameters
-    ----------
-    bars : DataFrame
-        Bars of one ticker.
-    proxy : {"gk_overnight", "squared_return"}
-        Garman-Klass plus squared overnight return, or the squared close-to-close return.
-
-    Raises
-    ------
-    InputError
-        If `proxy` is neither.
-    """
-    if proxy not in PROXIES:
-        raise InputError(f"proxy {proxy!r} is unknown: choose from {', '.join(PROXIES)}.")
-    estimator = variance.garman_klass_yang_zhang if proxy == "gk_overnight" else variance.close_to_close
-    return floored(estimator(bars))
-
-
-class Ingredients:
+class BaseSeries:
     """Bars of one ticker and the series derived from them, each computed on first use.
 
     Parameters
     ----------
     bars : DataFrame
-        Columns open, high, low, close, adj_close, volume; index date.
-    calendar : NextSessions
+        As of `volassets.market.bars`.
+    calendar : SessionCalendar
         Calendar of the ticker's exchange.
-    proxy : str
-        Variance proxy, see `proxy_variance`.
+    proxy : {"gk_overnight", "squared_return"}
+        Variance proxy: Garman-Klass plus squared overnight return, or the squared close-to-close return.
     """
 
-    def __init__(self, bars: pd.DataFrame, calendar: NextSessions, proxy: str) -> None:
+    def __init__(self, bars: pd.DataFrame, calendar: SessionCalendar, proxy: str) -> None:
         self.bars = bars
         self.calendar = calendar
         self.proxy_name = proxy
@@ -109,8 +80,10 @@ class Ingredients:
 
     @cached_property
     def proxy(self) -> pd.Series:
-        """Variance proxy p, floored."""
-        return proxy_variance(self.bars, self.proxy_name)
+        """Daily variance proxy p, decimal, floored; NaN on the first row."""
+        if self.proxy_name not in PROXIES:
+            raise InputError(f"proxy {self.proxy_name!r} is unknown: choose from {', '.join(PROXIES)}.")
+        return floored(PROXIES[self.proxy_name](self.bars))
 
     @cached_property
     def range_variance(self) -> pd.Series:
@@ -123,9 +96,13 @@ class Ingredients:
         """lp = ln p."""
         return variance.log(self.proxy)
 
+    def mean_proxy(self, window: int) -> pd.Series:
+        """Return the mean of p over `window` rows."""
+        return self.proxy.rolling(window).mean()
+
     def log_mean_proxy(self, window: int) -> pd.Series:
         """Return ln of the mean of p over `window` rows."""
-        return variance.log(self.proxy.rolling(window).mean())
+        return variance.log(self.mean_proxy(window))
 
     @cached_property
     def expected_deviation(self) -> pd.Series:

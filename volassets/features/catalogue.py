@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from volassets.features.base_series import FLOOR_WINDOW, Ingredients
+from volassets.features.base_series import FLOOR_WINDOW, BaseSeries
 from volassets.features.extended_features import extended
-from volassets.features.feature import Feature
+from volassets.features.feature import DAILY, RATIO, RETURN, Feature
 from volassets.features.reference_features import recipe
 from volassets.features.targets import proxy_ratio
 from volassets.timing import refit_month
@@ -20,19 +20,10 @@ RECIPE = tuple(feature.name for feature in recipe(DEFAULT_LAGS))
 def catalogue(lags: Sequence[int] = DEFAULT_LAGS) -> tuple[Feature, ...]:
     """Return every feature in selection order: the reference recipe first, then the rest.
 
-    Of two correlated features the earlier one is kept, so the order is part of the declaration.
-
-    Parameters
-    ----------
-    lags : sequence of int
-        Return lags; each gives a column ``ret_lag_<lag>``.
+    Of two correlated features the earlier one is kept, so the order is part of the declaration. Each entry of `lags`
+    gives a column ``ret_lag_<lag>``.
     """
     return (*recipe(lags), *extended())
-
-
-def recipe_names(lags: Sequence[int] = DEFAULT_LAGS) -> tuple[str, ...]:
-    """Return the names of the reference recipe's features for `lags`, in order."""
-    return tuple(feature.name for feature in recipe(lags))
 
 
 def longest_warm_up(lags: Sequence[int] = DEFAULT_LAGS) -> int:
@@ -41,43 +32,43 @@ def longest_warm_up(lags: Sequence[int] = DEFAULT_LAGS) -> int:
 
 
 def outcomes() -> tuple[Feature, ...]:
-    """Return the columns that the table has beside the features: what targets and scores are made of."""
+    """Return the columns beside the features: what targets and scores are made of."""
+    proxy = "p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 1 % of its 66-row mean"
+    ratio = "c_m = sum r^2 / sum p over the days before the first of t's month"
     return (
         Feature(
-            name="proxy_variance",
-            formula="p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 1 % of its 66-row mean",
-            unit="daily variance, decimal",
-            window=FLOOR_WINDOW + 1,
+            "proxy_variance",
+            proxy,
+            DAILY,
+            FLOOR_WINDOW + 1,
+            lambda x: x.proxy,
             warm_up=1,
             source="Garman and Klass (1980)",
             group="Outcomes",
-            compute=lambda x: x.proxy,
         ),
         Feature(
-            name="return",
-            formula="r_t = ln(A_t / A_{t-1}), A the total-return close",
-            unit="decimal return",
-            window=2,
-            warm_up=1,
-            source="own",
+            "return",
+            "r_t = ln(A_t / A_{t-1}), A the total-return close",
+            RETURN,
+            2,
+            lambda x: x.log_return,
             group="Outcomes",
-            compute=lambda x: x.log_return,
         ),
         Feature(
-            name="ratio",
-            formula="c_m = sum r^2 / sum p over the days before the first of t's month",
-            unit="ratio",
-            window=0,
+            "ratio",
+            ratio,
+            RATIO,
+            0,
+            _monthly_ratio,
             warm_up=0,
             source="Martens (2002), Hansen and Lunde (2005)",
             group="Outcomes",
             timing="rows before the month of t; empty in the first month",
-            compute=_monthly_ratio,
         ),
     )
 
 
-def _monthly_ratio(x: Ingredients) -> pd.Series:
+def _monthly_ratio(x: BaseSeries) -> pd.Series:
     months = pd.DatetimeIndex(x.bars.index).to_period("M").to_timestamp()
     ratios = {month: proxy_ratio(x.log_return, x.proxy, refit_month(month)) for month in months.unique()}
     return x.daily([ratios[month] for month in months])

@@ -1,4 +1,4 @@
-"""What a column of the feature table is: one declaration that feeds the code, the database, the docs and the UI."""
+"""A column of the feature table: one declaration that feeds the code, the database, the docs and the UI."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from volassets.features.base_series import Ingredients
+from volassets.features.base_series import BaseSeries
 
 CLOSE = "bars up to and including the close of t"
 CALENDAR = "known at the close of t from the exchange calendar"
 
+ANNUAL = "annualised volatility, decimal"
+DAILY = "daily variance, decimal"
+RETURN = "decimal return"
+RATIO = "ratio"
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
 class Feature:
     """A column of the feature table.
 
@@ -27,27 +32,31 @@ class Feature:
         ``price`` and ``shares`` mark the levels that a later split rescales as a whole.
     window : int
         Rows that the value depends on, ending at t; 0 for all rows up to t.
-    warm_up : int
-        Rows at the start of the table that are empty; from then on the value is finite.
+    compute : callable
+        Maps the base series of a ticker to the column, index date.
+    warm_up : int, optional
+        Rows at the start of the table that are empty; from then on the value is finite. `window` - 1 where not given.
     source : str
         Where the definition comes from.
     group : str
         Heading in the docs.
     timing : str
         What is known at t; every column obeys `volassets.timing`.
-    compute : callable
-        Maps the ingredients of a ticker to the column, index date.
     """
 
     name: str
     formula: str
     unit: str
     window: int
-    warm_up: int
-    source: str
-    group: str
-    compute: Callable[[Ingredients], pd.Series]
+    compute: Callable[[BaseSeries], pd.Series]
+    warm_up: int = -1
+    source: str = "own"
+    group: str = ""
     timing: str = CLOSE
+
+    def __post_init__(self) -> None:
+        if self.warm_up < 0:
+            object.__setattr__(self, "warm_up", self.window - 1)
 
     @property
     def rows(self) -> str:
@@ -58,7 +67,7 @@ class Feature:
 
     @property
     def comment(self) -> str:
-        """The whole declaration in one line, for the database and the UI."""
+        """The declaration in one line, for the database and the UI."""
         return (
             f"{self.formula}. Unit: {self.unit}. Window: {self.rows}; empty for the first {self.warm_up}. "
             f"Timing: {self.timing}. Source: {self.source}."

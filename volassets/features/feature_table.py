@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.features.base_series import Ingredients, NextSessions
+from volassets.features.base_series import BaseSeries
 from volassets.features.catalogue import DEFAULT_LAGS, catalogue, outcomes
 from volassets.market.bars import PRICE_COLUMNS
+from volassets.market.calendar import SessionCalendar
 
 
 def build_features(
     bars: pd.DataFrame,
-    calendar: NextSessions,
+    calendar: SessionCalendar,
     lags: Sequence[int] = DEFAULT_LAGS,
     proxy: str = "gk_overnight",
 ) -> pd.DataFrame:
@@ -24,9 +25,8 @@ def build_features(
     Parameters
     ----------
     bars : DataFrame
-        Columns open, high, low, close, adj_close, volume; index ``date``, increasing. Close-only
-        bars have open, high and low equal to the close.
-    calendar : NextSessions
+        As of `volassets.market.bars`. Close-only bars have open, high and low equal to the close.
+    calendar : SessionCalendar
         Calendar of the ticker's exchange.
     lags : sequence of int
         Return lags among the features.
@@ -37,10 +37,9 @@ def build_features(
     -------
     DataFrame
         Shape (len(bars), features + 3), float64, index ``date``: the columns of
-        `volassets.features.catalogue.catalogue` in its order, then ``proxy_variance``, ``return``
-        and ``ratio``. Row t uses bars up to and including the close of t: the table of ``bars[:t]``
-        equals the first rows of the table of `bars` bit for bit. A column is NaN in its declared
-        warm-up, the ratio in its first month, and finite from then on.
+        `volassets.features.catalogue` in its order, then the outcomes. Row t uses bars up to and including the
+        close of t: the table of ``bars[:t]`` equals the first rows of the table of `bars` bit for bit. A column is
+        NaN in its declared warm-up, the ratio in its first month, and finite from then on.
 
     Raises
     ------
@@ -48,10 +47,10 @@ def build_features(
         If a bar has a price that is not positive and finite, or a volume that is negative or NaN.
     """
     _require_usable(bars)
-    ingredients = Ingredients(bars, calendar, proxy)
+    series = BaseSeries(bars, calendar, proxy)
     position = np.arange(len(bars))
     columns = {
-        column.name: np.where(position < column.warm_up, np.nan, column.compute(ingredients).to_numpy(dtype=float))
+        column.name: np.where(position < column.warm_up, np.nan, column.compute(series).to_numpy(dtype=float))
         for column in (*catalogue(lags), *outcomes())
     }
     return pd.DataFrame(columns, index=pd.DatetimeIndex(bars.index, name="date"))

@@ -1,9 +1,10 @@
-"""Which lags of the log variance matter, and what that says about the configured list."""
+"""Which lags of the log variance matter, and whether the configured lags are among them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -75,15 +76,7 @@ def analyse_lags(log_proxy: pd.Series, configured: Sequence[int] = (), max_lag: 
 
 
 def lag_verdict(frame: pd.DataFrame, configured: Sequence[int]) -> str:
-    """Return in one or two sentences what the analysis says about the configured lags.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Result of `analyse_lags`.
-    configured : sequence of int
-        The settings' lags.
-    """
+    """Return the verdict on the `configured` lags in one or two sentences, from the result of `analyse_lags`."""
     blocks = dict(zip(frame["lag"], frame["stable_blocks"], strict=True))
     selected = [int(lag) for lag in frame["lag"][frame["selected"].astype(bool)]]
     stable = [lag for lag in configured if lag in selected]
@@ -135,8 +128,6 @@ def partial_autocorrelations(values: np.ndarray, max_lag: int) -> np.ndarray:
 
 
 def _bonferroni_bound(n: int, tests: int) -> float:
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * tests)) / n**0.5
 
 

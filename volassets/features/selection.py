@@ -8,7 +8,6 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.features.catalogue import OUTCOMES, longest_warm_up
 
-REASONS = ("kept", "missing", "constant", "correlated")
 SCALINGS = ("standardize", "minmax")
 MINIMUM_ROWS = 30
 # relative to the size of the values: below it only rounding moves

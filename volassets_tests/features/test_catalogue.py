@@ -8,67 +8,22 @@ import numpy as np
 import pytest
 
 from volassets.features import feature_docs
-from volassets.features.catalogue import OUTCOMES, RECIPE, catalogue, longest_warm_up, outcomes, recipe_names
+from volassets.features.catalogue import OUTCOMES, RECIPE, catalogue, longest_warm_up, outcomes
 from volassets.features.feature_table import build_features
 from volassets.market.calendar import calendar_for
 
 SEED_RECIPE = [
-    "returns",
-    "log_returns",
-    "ret_lag_1",
-    "ret_lag_2",
-    "ret_lag_6",
-    "ret_lag_11",
-    "ret_lag_16",
-    "returns_sq",
-    "returns_abs",
-    "vol_5d",
-    "vol_10d",
-    "vol_20d",
-    "vol_60d",
-    "gk_vol",
-    "gk_vol_5d",
-    "gk_vol_10d",
-    "gk_vol_20d",
-    "parkinson",
-    "volume",
-    "volume_chg",
-    "vwap",
-    "price_to_vwap",
-    "volume_norm",
-    "high_low_range",
-    "close_open_chg",
-    "rsi_14",
-    "price_to_ma10",
-    "price_to_ma20",
-    "price_to_ma50",
-    "trend_20",
-    "ewma_vol_5",
-    "ewma_vol_10",
-    "ewma_vol_20",
-    "rv",
-]
+    "returns", "log_returns", "ret_lag_1", "ret_lag_2", "ret_lag_6", "ret_lag_11", "ret_lag_16", "returns_sq",
+    "returns_abs", "vol_5d", "vol_10d", "vol_20d", "vol_60d", "gk_vol", "gk_vol_5d", "gk_vol_10d", "gk_vol_20d",
+    "parkinson", "volume", "volume_chg", "vwap", "price_to_vwap", "volume_norm", "high_low_range", "close_open_chg",
+    "rsi_14", "price_to_ma10", "price_to_ma20", "price_to_ma50", "trend_20", "ewma_vol_5", "ewma_vol_10",
+    "ewma_vol_20", "rv",
+]  # fmt: skip
 NETWORK_INPUTS = [
-    "log_proxy",
-    "log_proxy_5",
-    "log_proxy_22",
-    "log_proxy_66",
-    "log_gk",
-    "log_gk_5",
-    "log_proxy_level",
-    "return_z",
-    "overnight_z",
-    "return_z_negative",
-    "return_z_5",
-    "return_z_5_negative",
-    "return_z_22",
-    "return_z_22_negative",
-    "volume_surprise",
-    "volume_surprise_5",
-    "close_location",
-    "next_monday",
-    "next_friday",
-]
+    "log_proxy", "log_proxy_5", "log_proxy_22", "log_proxy_66", "log_gk", "log_gk_5", "log_proxy_level", "return_z",
+    "overnight_z", "return_z_negative", "return_z_5", "return_z_5_negative", "return_z_22", "return_z_22_negative",
+    "volume_surprise", "volume_surprise_5", "close_location", "next_monday", "next_friday",
+]  # fmt: skip
 
 
 def test_the_recipe_comes_first_in_its_own_order():
@@ -81,7 +36,7 @@ def test_the_recipe_comes_first_in_its_own_order():
 
 
 def test_the_lags_name_their_columns():
-    assert [name for name in recipe_names((3, 40)) if name.startswith("ret_lag")] == ["ret_lag_3", "ret_lag_40"]
+    assert [f.name for f in catalogue((3, 40)) if f.name.startswith("ret_lag")] == ["ret_lag_3", "ret_lag_40"]
     assert longest_warm_up() == 66
     assert longest_warm_up((252,)) == 253
 

@@ -1,4 +1,4 @@
-"""Lag analysis: what it finds, what it may not see, what it says."""
+"""Lag analysis: the lags found, past data only, the verdict."""
 
 from __future__ import annotations
 
