@@ -114,7 +114,7 @@ _BARRIER: list[Any] = []
 def _features() -> pd.DataFrame:
     from volassets.features.feature_table import build_features
     from volassets.market.calendar import calendar_for
-    from volassets.market.source_factory import make_source
+    from volassets.market.price_source import make_source
     from volassets.settings import load_settings
 
     bars = make_source(load_settings()).fetch(TICKER)

@@ -9,3 +9,7 @@ class VolassetsError(Exception):
 
 class InputError(VolassetsError):
     """Wrong input (a setting, a ticker, a file, a month). Nothing has been written; exit code 2."""
+
+
+class SourceError(VolassetsError):
+    """A price source cannot answer now (network, rate limit, broken answer); the input may be right."""

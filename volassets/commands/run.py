@@ -33,7 +33,7 @@ def run_command(
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
-    from volassets.market.source_factory import make_source
+    from volassets.market.price_source import make_source
     from volassets.models.processor import require_machine
     from volassets.orchestration.runner import Request, Runner
 

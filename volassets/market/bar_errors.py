@@ -1,13 +1,15 @@
 """Checks of bars before anything is computed from them: errors stop the ticker, warnings are shown.
 
-Each check is a function from `Context` to findings, entered in `_ERRORS` here or in `WARNINGS` of
+Each check is a function from `History` to findings, entered in `_ERRORS` here or in `WARNINGS` of
 `volassets.market.bar_warnings`.
 Warnings are looked for only once there is no error, because they divide and take logarithms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,7 @@ from volassets.errors import InputError
 from volassets.market.bar_warnings import WARNINGS
 from volassets.market.bars import BAR_COLUMNS, PRICE_COLUMNS
 from volassets.market.calendar import SessionCalendar
-from volassets.market.findings import Check, Context, Finding, Found, dates_text
-
-__all__ = ["Finding", "check_bars", "require_valid"]
+from volassets.market.findings import Check, Finding, Found, History
 
 # Vendors round high, low, open and close apart; a logarithm does not notice this much.
 ROUNDING = 1e-6
@@ -32,37 +32,23 @@ def check_bars(
     today: pd.Timestamp | date,
     proxy: str = "gk_overnight",
 ) -> list[Finding]:
-    """Return everything wrong with `bars`, errors first.
+    """Return everything wrong with `bars`: the errors, or the warnings where there is none.
 
-    Parameters
-    ----------
-    ticker : str
-        Named in the messages.
-    bars : DataFrame
-        As of `volassets.market.bars`, possibly broken.
-    calendar : SessionCalendar
-        Sessions to compare the dates with.
-    today : Timestamp or date
-        Day to judge age and future dates by.
-    proxy : str
-        With ``squared_return`` the checks of opens and ranges are left out.
+    `today` decides about age and future dates; with the proxy ``squared_return`` opens and ranges are not checked.
     """
     day = pd.Timestamp(today).normalize()
     broken_shape = _shape(ticker, bars)
     if broken_shape:
         return [broken_shape]
-    context = Context(ticker, bars, calendar, day, ranges=proxy != "squared_return")
-    findings = [
-        Finding(name, "error", f"{ticker}: {message}", rows)
-        for name, check in _ERRORS.items()
-        for message, rows in check(context)
-    ]
-    if findings:
-        return findings
+    history = History(ticker, bars, calendar, day, ranges=proxy != "squared_return")
+    return _findings(history, "error", _ERRORS) or _findings(history, "warning", WARNINGS)
+
+
+def _findings(history: History, severity: Literal["error", "warning"], checks: Mapping[str, Check]) -> list[Finding]:
     return [
-        Finding(name, "warning", f"{ticker}: {message}", rows)
-        for name, check in WARNINGS.items()
-        for message, rows in check(context)
+        Finding(name, severity, f"{history.ticker}: {message}", rows)
+        for name, check in checks.items()
+        for message, rows in check(history)
     ]
 
 
@@ -99,84 +85,61 @@ def _shape(ticker: str, bars: pd.DataFrame) -> Finding | None:
     return Finding("shape", "error", f"{ticker}: {problem}")
 
 
-def _duplicates(context: Context) -> Found:
-    mask = context.dates.duplicated(keep=False)
-    if mask.any():
-        rows = context.rows(mask)
-        yield f"dates appear more than once: {dates_text(rows)}. Keep one row per date.", rows
+def _duplicates(history: History) -> Found:
+    mask = history.dates.duplicated(keep=False)
+    return history.found(mask, "dates appear more than once: {dates}. Keep one row per date.")
 
 
-def _unsorted(context: Context) -> Found:
-    index = context.dates
-    mask = np.append(False, np.diff(index.asi8) < 0)
-    if mask.any():
-        rows = context.rows(mask)
-        yield f"dates run backwards at {dates_text(rows)}. Sort the rows by date, the oldest first.", rows
+def _unsorted(history: History) -> Found:
+    mask = np.append(False, np.diff(history.dates.asi8) < 0)
+    return history.found(mask, "dates run backwards at {dates}. Sort the rows by date, the oldest first.")
 
 
-def _future(context: Context) -> Found:
+def _future(history: History) -> Found:
     # East of the machine it may already be tomorrow.
-    mask = context.dates > context.today + pd.Timedelta(days=1)
-    if mask.any():
-        rows = context.rows(mask)
-        yield (
-            f"bars are dated after today ({context.today:%Y-%m-%d}): {dates_text(rows)}. Check the layout of the "
-            "dates.",
-            rows,
-        )
+    mask = history.dates > history.today + pd.Timedelta(days=1)
+    today = f"{history.today:%Y-%m-%d}"
+    return history.found(mask, f"bars are dated after today ({today}): {{dates}}. Check the layout of the dates.")
 
 
-def _not_finite(context: Context) -> Found:
-    mask = ~np.isfinite(context.bars[list(BAR_COLUMNS)].to_numpy()).all(axis=1)
-    if mask.any():
-        rows = context.rows(mask)
-        yield f"prices or volumes are missing or infinite on {dates_text(rows)}. Complete or remove these rows.", rows
+def _not_finite(history: History) -> Found:
+    mask = ~np.isfinite(history.bars[list(BAR_COLUMNS)].to_numpy()).all(axis=1)
+    return history.found(mask, "prices or volumes are missing or infinite on {dates}. Complete or remove these rows.")
 
 
-def _not_positive(context: Context) -> Found:
-    mask = (context.bars[list(PRICE_COLUMNS)] <= 0).any(axis=1)
-    if mask.any():
-        rows = context.rows(mask)
-        yield f"prices of zero or below on {dates_text(rows)}; such numbers often stand for missing ones.", rows
-    negative = context.bars["volume"] < 0
-    if negative.any():
-        rows = context.rows(negative)
-        yield f"negative volume on {dates_text(rows)}; such numbers often stand for missing ones.", rows
+def _not_positive(history: History) -> Found:
+    prices = (history.bars[list(PRICE_COLUMNS)] <= 0).any(axis=1)
+    volume = history.bars["volume"] < 0
+    why = "on {dates}; such numbers often stand for missing ones."
+    return [*history.found(prices, f"prices of zero or below {why}"), *history.found(volume, f"negative volume {why}")]
 
 
-def _impossible(context: Context) -> Found:
-    bars = context.bars
+def _impossible(history: History) -> Found:
+    bars = history.bars
     low, high = bars["low"] * (1 - ROUNDING), bars["high"] * (1 + ROUNDING)
     upside_down = high < low
-    if upside_down.any():
-        rows = context.rows(upside_down)
-        yield f"the high is below the low on {dates_text(rows)}.", rows
-    outside = ~upside_down & (
-        (bars[["open", "close"]].max(axis=1) > high) | (bars[["open", "close"]].min(axis=1) < low)
+    body = bars[["open", "close"]]
+    outside = ~upside_down & ((body.max(axis=1) > high) | (body.min(axis=1) < low))
+    return [
+        *history.found(upside_down, "the high is below the low on {dates}."),
+        *history.found(outside, "the open or close lies outside low to high on {dates}."),
+    ]
+
+
+def _constant(history: History) -> Found:
+    close = history.bars["close"]
+    first = np.arange(len(close)) < 5
+    message = f"the close is {close.iloc[0]:g} on all {len(close)} days, so there is no volatility."
+    return history.found(first & (close.nunique() == 1), message)
+
+
+def _no_ranges(history: History) -> Found:
+    flat = history.bars["high"] == history.bars["low"]
+    return history.found(
+        flat & (history.ranges and flat.mean() > FLAT_SHARE),
+        f"high equals low on {flat.mean():.0%} of the days, so a range proxy measures nothing. Use a source with real "
+        'highs and lows, or set proxy = "squared_return".',
     )
-    if outside.any():
-        rows = context.rows(outside)
-        yield f"the open or close lies outside low to high on {dates_text(rows)}.", rows
-
-
-def _constant(context: Context) -> Found:
-    if context.bars["close"].nunique() == 1:
-        yield (
-            f"the close is {context.bars['close'].iloc[0]:g} on all {len(context.bars)} days, so there is no "
-            "volatility.",
-            (context.rows(np.arange(len(context.bars)) < 5)),
-        )
-
-
-def _no_ranges(context: Context) -> Found:
-    flat = context.bars["high"] == context.bars["low"]
-    if context.ranges and flat.mean() > FLAT_SHARE:
-        yield (
-            f"high equals low on {flat.mean():.0%} of the days, so a range proxy measures nothing. Use a source with "
-            "real "
-            'highs and lows, or set proxy = "squared_return".',
-            context.rows(flat),
-        )
 
 
 _ERRORS: dict[str, Check] = {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from volassets.market.bars import total_return_factor
 from volassets.market.calendar import SEVEN_DAYS
-from volassets.market.findings import Check, Context, Found, dates_text
+from volassets.market.findings import Check, Found, History, dates_text
 
 SPLIT_MOVE = np.log(1.5)
 HALT_SESSIONS = 20
@@ -22,61 +22,48 @@ OLD_SESSIONS = 5
 RATIO_BOUNDS = (0.9, 1.1)
 
 
-def _missing_sessions(context: Context) -> Found:
-    index, calendar = context.dates, context.calendar
+def _missing_sessions(history: History) -> Found:
+    index, calendar = history.dates, history.calendar
     if calendar.recorded is None:
-        yield (
-            f"the holidays of calendar {calendar.name} are not known, so sessions are taken to be weekdays.",
-            pd.DataFrame(),
-        )
-        return
+        message = f"the holidays of calendar {calendar.name} are not known, so sessions are taken to be weekdays."
+        return [(message, pd.DataFrame())]
     expected = calendar.sessions(max(index[0], calendar.recorded[0]), min(index[-1], calendar.recorded[1]))
     absent = expected.difference(index)
     if len(absent) == 0:
-        return
+        return []
     gap = np.append(0, np.cumsum(np.diff(expected.get_indexer(absent)) > 1))
     rows = pd.DataFrame({"date": absent, "sessions_in_gap": pd.Series(gap).groupby(gap).transform("size")})
-    yield (
+    message = (
         f"{len(absent)} of {len(expected)} sessions of {calendar.name} have no bar: {dates_text(rows)}. Fill them in, "
-        "or name "
-        f"another calendar in the setting calendars.",
-        rows,
+        f"or name another calendar in the setting calendars."
+    )
+    return [(message, rows)]
+
+
+def _halts(history: History) -> Found:
+    index, calendar = history.dates, history.calendar
+    if calendar.recorded is None:
+        return []
+    skipped = np.append(0, np.diff(calendar.days.searchsorted(index)) - 1)
+    return history.found(
+        (skipped >= HALT_SESSIONS) & (index >= calendar.recorded[0]),
+        f"no bar for {int(skipped.max())} sessions before {{dates}}: a trading halt or a hole in the data. Returns "
+        "across it span the whole gap; consider starting after it.",
+        sessions_before=skipped,
     )
 
 
-def _halts(context: Context) -> Found:
-    index, calendar = context.dates, context.calendar
+def _off_calendar(history: History) -> Found:
+    index, calendar = history.dates, history.calendar
     if calendar.recorded is None:
-        return
-    position = calendar.days.searchsorted(index)
-    skipped = np.append(0, np.diff(position) - 1)
-    mask = (skipped >= HALT_SESSIONS) & (index >= calendar.recorded[0])
-    if mask.any():
-        rows = context.rows(mask, sessions_before=skipped)
-        yield (
-            f"no bar for {int(skipped.max())} sessions before {dates_text(rows)}: a trading halt or a hole in the "
-            "data. Returns "
-            "across it span the whole gap; consider starting after it.",
-            rows,
-        )
-
-
-def _off_calendar(context: Context) -> Found:
-    calendar = context.calendar
-    mask = ~context.dates.isin(calendar.days)
-    if calendar.recorded is None:
-        return
-    mask &= (context.dates >= calendar.recorded[0]) & (context.dates <= calendar.recorded[1])
-    if mask.any():
-        rows = context.rows(mask)
-        weekend = rows["date"].dt.day_of_week.ge(5).mean() > 0.5
-        better = SEVEN_DAYS if weekend else "another calendar"
-        yield (
-            f"{len(rows)} bars lie on days without a session of {calendar.name}: {dates_text(rows)}. Target dates "
-            "would be wrong: "
-            f'set calendars = {{"{context.ticker}" = "{better}"}} if it trades then.',
-            rows,
-        )
+        return []
+    mask = ~index.isin(calendar.days) & (index >= calendar.recorded[0]) & (index <= calendar.recorded[1])
+    better = SEVEN_DAYS if 2 * (index[mask].day_of_week >= 5).sum() > mask.sum() else "another calendar"
+    return history.found(
+        mask,
+        f"{mask.sum()} bars lie on days without a session of {calendar.name}: {{dates}}. Target dates would be wrong: "
+        f'set calendars = {{"{history.ticker}" = "{better}"}} if it trades then.',
+    )
 
 
 def _factor_step(bars: pd.DataFrame) -> pd.Series:
@@ -85,56 +72,48 @@ def _factor_step(bars: pd.DataFrame) -> pd.Series:
     return factor / factor.shift()
 
 
-def _stale_opens(context: Context) -> Found:
-    bars = context.bars
-    move = bars["open"] / bars["close"].shift() * _factor_step(bars) - 1
-    stale = move.abs() < STALE_OPEN_MOVE
-    if context.ranges and stale.iloc[1:].mean() > STALE_OPEN_SHARE:
-        yield (
-            f"the open repeats the previous close on {stale.iloc[1:].mean():.0%} of the days, so the overnight part "
-            "of the "
-            "proxy is too small there; usual for indices before about 2010. The ratio c_m corrects the level.",
-            context.rows(stale),
-        )
+def _stale_opens(history: History) -> Found:
+    bars = history.bars
+    stale = (bars["open"] / bars["close"].shift() * _factor_step(bars) - 1).abs() < STALE_OPEN_MOVE
+    share = stale.iloc[1:].mean()
+    return history.found(
+        stale & (history.ranges and share > STALE_OPEN_SHARE),
+        f"the open repeats the previous close on {share:.0%} of the days, so the overnight part of the proxy is too "
+        "small there; usual for indices before about 2010. The ratio c_m corrects the level.",
+    )
 
 
-def _zero_ranges(context: Context) -> Found:
-    flat = context.bars["high"] <= context.bars["low"]
-    if context.ranges and flat.any():
-        rows = context.rows(flat)
-        yield f"high equals low on {dates_text(rows)}; logarithms of the range are floored there.", rows
+def _zero_ranges(history: History) -> Found:
+    flat = (history.bars["high"] <= history.bars["low"]) & history.ranges
+    return history.found(flat, "high equals low on {dates}; logarithms of the range are floored there.")
 
 
-def _splits(context: Context) -> Found:
-    adjusted = np.log(context.bars["adj_close"]).diff()
+def _splits(history: History) -> Found:
+    adjusted = np.log(history.bars["adj_close"]).diff()
     mask = adjusted.abs() > SPLIT_MOVE
-    if mask.any():
-        rows = context.rows(mask, log_return=adjusted)
-        moves = ", ".join(f"{np.expm1(move):+.0%}" for move in rows["log_return"].iloc[:3])
-        yield (
-            f"the adjusted close moves by {moves} on {dates_text(rows)}: a split that the prices are not adjusted "
-            "for, or a wrong "
-            "price. Adjust the earlier rows if it is one.",
-            rows,
-        )
+    moves = ", ".join(f"{np.expm1(move):+.0%}" for move in adjusted[mask].iloc[:3])
+    return history.found(
+        mask,
+        f"the adjusted close moves by {moves} on {{dates}}: a split that the prices are not adjusted for, or a wrong "
+        "price. Adjust the earlier rows if it is one.",
+        log_return=adjusted,
+    )
 
 
-def _ratio(context: Context) -> Found:
-    if not context.ranges:
-        return
+def _ratio(history: History) -> Found:
     # Spelled out here, because market data comes before features.
-    bars = context.bars
+    bars = history.bars
     overnight = np.log(bars["open"] / bars["close"].shift() * _factor_step(bars))
     gk = 0.5 * np.log(bars["high"] / bars["low"]) ** 2 - (2 * np.log(2) - 1) * np.log(bars["close"] / bars["open"]) ** 2
     share = float((gk + overnight**2).iloc[1:].sum() / (np.log(bars["adj_close"]).diff() ** 2).sum())
     low, high = RATIO_BOUNDS
-    if not low <= share <= high:
-        yield (
-            f"the range proxy averages {share:.2f} of the squared return, outside {low} to {high}: opens, highs or "
-            "lows are "
-            "poor. Forecasts are scaled by the ratio c_m, but look at the squared-return scores too.",
-            pd.DataFrame(),
-        )
+    if not history.ranges or low <= share <= high:
+        return []
+    message = (
+        f"the range proxy averages {share:.2f} of the squared return, outside {low} to {high}: opens, highs or lows "
+        "are poor. Forecasts are scaled by the ratio c_m, but look at the squared-return scores too."
+    )
+    return [(message, pd.DataFrame())]
 
 
 def _runs(same: np.ndarray) -> np.ndarray:
@@ -143,41 +122,31 @@ def _runs(same: np.ndarray) -> np.ndarray:
     return np.where(same, pd.Series(same).groupby(block).transform("size").to_numpy(), 0)
 
 
-def _stale_closes(context: Context) -> Found:
-    length = _runs((context.bars["close"].diff() == 0).to_numpy())
-    mask = length >= FLAT_SESSIONS
-    if mask.any():
-        rows = context.rows(mask)
-        yield (
-            f"the close does not move for {int(length.max())} days around {dates_text(rows, 1)}: no trading, or a "
-            "repeated price.",
-            rows,
-        )
+def _stale_closes(history: History) -> Found:
+    length = _runs((history.bars["close"].diff() == 0).to_numpy())
+    return history.found(
+        length >= FLAT_SESSIONS,
+        f"the close does not move for {int(length.max())} days around {{dates}}: no trading, or a repeated price.",
+        shown=1,
+    )
 
 
-def _no_volume(context: Context) -> Found:
-    length = _runs((context.bars["volume"] == 0).to_numpy())
+def _no_volume(history: History) -> Found:
+    length = _runs((history.bars["volume"] == 0).to_numpy())
     mask = length >= NO_VOLUME_SESSIONS
     if mask.all():
-        yield "there is no volume at all; features of the volume are zero.", pd.DataFrame()
-    elif mask.any():
-        rows = context.rows(mask)
-        yield (
-            f"no volume for {int(length.max())} days from {dates_text(rows, 1)}; features of the volume are zero "
-            "there.",
-            rows,
-        )
+        return [("there is no volume at all; features of the volume are zero.", pd.DataFrame())]
+    message = f"no volume for {int(length.max())} days from {{dates}}; features of the volume are zero there."
+    return history.found(mask, message, shown=1)
 
 
-def _old(context: Context) -> Found:
-    last = context.dates[-1]
-    missed = len(context.calendar.sessions(last, context.today - pd.Timedelta(days=1))) - 1
-    if missed > OLD_SESSIONS:
-        yield (
-            f"the last bar is of {last:%Y-%m-%d}, {missed} sessions ago. Refresh the source if it should be up to "
-            "date.",
-            context.rows(context.dates == last),
-        )
+def _old(history: History) -> Found:
+    last = history.dates[-1]
+    missed = len(history.calendar.sessions(last, history.today - pd.Timedelta(days=1))) - 1
+    return history.found(
+        (history.dates == last) & (missed > OLD_SESSIONS),
+        f"the last bar is of {last:%Y-%m-%d}, {missed} sessions ago. Refresh the source if it should be up to date.",
+    )
 
 
 WARNINGS: dict[str, Check] = {

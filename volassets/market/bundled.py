@@ -5,30 +5,28 @@ S&P 500 (``^GSPC``) and NASDAQ composite (``^IXIC``), 1999-01-04 to 2018-12-31.
 
 from __future__ import annotations
 
-from datetime import date
 from importlib import import_module
 
 import pandas as pd
 
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
-from volassets.market.price_source import window
 
 _DATASETS = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
 
 
 class BundledSource:
-    """Source `bundled`; see `volassets.market.source_factory.PriceSource`."""
+    """Source `bundled`; see `volassets.market.price_source.PriceSource`."""
 
     name = "bundled"
 
-    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
-        """Return the bundled bars of `ticker` from `start` to `end`, both included.
+    def fetch(self, ticker: str) -> pd.DataFrame:
+        """Return the bundled bars of `ticker`.
 
         Raises
         ------
         InputError
-            If the ticker is not bundled or the window holds no bar.
+            If the ticker is not bundled.
         """
         if ticker not in _DATASETS:
             raise InputError(
@@ -36,7 +34,7 @@ class BundledSource:
                 "Use --source csv with your own file, or --source yfinance."
             )
         raw = import_module(_DATASETS[ticker]).load()
-        return window(as_bars(raw.rename(columns=lambda name: name.lower().replace(" ", "_"))), ticker, start, end)
+        return as_bars(raw.rename(columns=lambda name: name.lower().replace(" ", "_")))
 
     def known(self, ticker: str) -> bool:
         """Return whether `ticker` is one of the two."""

@@ -7,7 +7,7 @@ The calendars are those of `exchange_calendars`. A ticker's calendar is guessed 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -55,7 +55,7 @@ class SessionCalendar:
     Attributes
     ----------
     name : str
-        Name in `exchange_calendars`.
+        As in `exchange_calendars`.
     days : DatetimeIndex
         Every session from `FIRST_DAY` to `LAST_DAY`.
     recorded : tuple of Timestamp or None
@@ -100,26 +100,13 @@ class SessionCalendar:
         first = self.days.searchsorted(pd.Timestamp(start), side="left")
         return self.days[first : self.days.searchsorted(pd.Timestamp(end), side="right")]
 
-    def is_session(self, ts: pd.Timestamp) -> bool:
-        """Return whether the date of `ts` is a session within the calendar's coverage."""
-        ordinals: list[int] = self._ordinals  # type: ignore[attr-defined]
-        position = bisect_left(ordinals, ts.toordinal())
-        return position < len(ordinals) and ordinals[position] == ts.toordinal()
-
     def _working_day_after(self, ts: pd.Timestamp) -> pd.Timestamp:
         day = np.busday_offset(np.datetime64(ts, "D") + 1, 0, roll="forward", weekmask=self.working_week)
         return pd.Timestamp(day).as_unit("ns")
 
 
 def calendar_for(ticker: str, overrides: Mapping[str, str] | None = None) -> SessionCalendar:
-    """Return the session calendar of `ticker`.
-
-    Parameters
-    ----------
-    ticker : str
-        Symbol in Yahoo's notation.
-    overrides : mapping, optional
-        Calendar name by ticker, the setting `calendars`; wins over the guess.
+    """Return the calendar of `ticker`, by the setting `calendars` (`overrides`) or by Yahoo's notation.
 
     Raises
     ------

@@ -12,7 +12,6 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
 from volassets.market.dates import parse_dates
-from volassets.market.price_source import window
 
 MAX_BYTES = 100_000_000
 _SEPARATORS = (",", ";", "\t", "|")
@@ -50,14 +48,9 @@ class _Table:
 
 
 class CsvSource:
-    """Source `csv`; see `volassets.market.source_factory.PriceSource`.
+    """Source `csv`; see `volassets.market.price_source.PriceSource`.
 
-    Parameters
-    ----------
-    directory : str or Path
-        Directory with the files.
-    close_only : bool
-        Accept files without open, high and low, and set those to the close. Right only for proxies made of closes.
+    With `close_only` files need no open, high and low: these are set to the close, right only for proxies of closes.
 
     Raises
     ------
@@ -75,16 +68,15 @@ class CsvSource:
                 f"csv_dir {str(directory)!r} is not a directory: give the one that holds your TICKER.csv files."
             )
 
-    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
-        """Return the bars in the file of `ticker` from `start` to `end`, both included.
+    def fetch(self, ticker: str) -> pd.DataFrame:
+        """Return the bars in the file of `ticker`.
 
         Raises
         ------
         InputError
             Hostile name, no file, unreadable file, wrong columns, numbers or dates; file and line are named.
         """
-        table = _read(self._path(ticker))
-        return window(self._bars(table), ticker, start, end)
+        return self._bars(_read(self._path(ticker)))
 
     def known(self, ticker: str) -> bool:
         """Return whether a file of that name is there."""
@@ -149,7 +141,7 @@ def _read(path: Path) -> _Table:
                 rows.append([cell.strip() for cell in row])
                 lines.append(reader.line_num)
     except csv.Error as error:
-        raise InputError(f"{path.name}, line {reader.line_num} is not CSV: {error}. Mend the quotes.") from None
+        raise InputError(f"{path.name}, line {reader.line_num} is not CSV: {error}. Repair the quotes.") from None
     header = _header(rows[0], path.name)
     if len(rows) == 1:
         raise InputError(f"{path.name} has column names but no row: it needs one line per day.")
@@ -196,13 +188,7 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
 
 
 def _decimal_points(cells: dict[str, list[str]], separator: str, where: str) -> dict[str, list[str]]:
-    """Return the cells with decimal points, where the file has decimal commas throughout.
-
-    Raises
-    ------
-    InputError
-        If a comma may separate thousands.
-    """
+    """Return the cells with decimal points, where the file has decimal commas throughout."""
     number_columns = [name for name in (*_RANGE, "close", *_OPTIONAL) if name in cells]
     numbers = [cell for name in number_columns for cell in cells[name]]
     with_comma = [cell for cell in numbers if "," in cell]
@@ -223,13 +209,7 @@ def _decimal_points(cells: dict[str, list[str]], separator: str, where: str) -> 
 
 
 def _numbers(table: _Table) -> dict[str, np.ndarray]:
-    """Return the number columns as float64; an optional column without any entry is left out.
-
-    Raises
-    ------
-    InputError
-        For a text or a missing value, with its line.
-    """
+    """Return the number columns as float64; an optional column without any entry is left out."""
     numbers = {}
     for name in (*_RANGE, "close", *_OPTIONAL):
         cells = table.columns.get(name)

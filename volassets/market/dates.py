@@ -31,22 +31,13 @@ _REMEDY = "Write dates as YYYY-MM-DD."
 
 
 def parse_dates(cells: Sequence[str], lines: Sequence[int], where: str) -> pd.DatetimeIndex:
-    """Return the dates of a column, in its order.
-
-    Parameters
-    ----------
-    cells : sequence of str
-        Texts, stripped.
-    lines : sequence of int
-        Line in the file per cell, for messages.
-    where : str
-        Name of the file, for messages.
+    """Return the dates of a column of stripped texts; `lines` and `where` name their place in messages.
 
     Raises
     ------
     InputError
         Unknown or mixed layouts, two-digit years, times within the day, mixed time zones, dates that do not
-        exist, or day and month that cannot be told apart.
+        exist, or day and month in an unknown order.
     """
     layout = next((pattern for pattern in _LAYOUTS.values() if cells and pattern.fullmatch(cells[0])), None)
     matches = [layout.fullmatch(cell) if layout else None for cell in cells]
@@ -117,7 +108,7 @@ def _settle_day_and_month(
         )
     if not day_first and not month_first:
         raise InputError(
-            f"{where}: {cells[0]!r} can be read with the day or the month first, and no other row tells. {_REMEDY}"
+            f"{where}: {cells[0]!r} can be read with the day or the month first, and no other row decides. {_REMEDY}"
         )
     for field in fields:
         field["day"], field["month"] = (

@@ -1,8 +1,8 @@
-"""What a check of bars gets and what it says."""
+"""Findings about bars, and the input and output of every check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -25,7 +25,7 @@ class Finding:
     message : str
         Value, rule and remedy.
     rows : DataFrame
-        The offending rows with the column ``date`` first; empty where the finding is about the whole.
+        The offending rows with the column ``date`` first; empty where the finding is about all of them.
     """
 
     check: str
@@ -34,9 +34,12 @@ class Finding:
     rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
 
+Found: TypeAlias = Iterable[tuple[str, pd.DataFrame]]
+
+
 @dataclass(frozen=True)
-class Context:
-    """What every check gets."""
+class History:
+    """The bars of one ticker under check."""
 
     ticker: str
     bars: pd.DataFrame
@@ -54,9 +57,17 @@ class Context:
         kept = self.bars.assign(**extra)[np.asarray(mask, dtype=bool)]
         return kept.rename_axis(index="date").reset_index()
 
+    def found(
+        self, mask: np.ndarray | pd.Series, message: str, shown: int = 3, **extra: np.ndarray | pd.Series
+    ) -> Found:
+        """Return `message` and the rows where `mask` holds, if any; ``{dates}`` stands for the first `shown` dates."""
+        if not np.asarray(mask, dtype=bool).any():
+            return []
+        rows = self.rows(mask, **extra)
+        return [(message.replace("{dates}", dates_text(rows, shown)), rows)]
 
-Found: TypeAlias = Iterator[tuple[str, pd.DataFrame]]
-Check: TypeAlias = Callable[[Context], Found]
+
+Check: TypeAlias = Callable[[History], Found]
 
 
 def dates_text(rows: pd.DataFrame, limit: int = 3) -> str:

@@ -1,17 +1,18 @@
-"""What a source of bars is: the protocol, its error, and the window that a caller may ask for."""
+"""Sources of daily bars: what every one offers, and the one that a home's settings ask for.
+
+A new source is one file beside this one and one branch in `make_source`.
+"""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
-from volassets.errors import InputError, VolassetsError
+from volassets.errors import InputError
 
-
-class SourceError(VolassetsError):
-    """A source cannot answer now (network, rate limit, broken answer); the input may be right."""
+if TYPE_CHECKING:
+    from volassets.settings import Settings
 
 
 class PriceSource(Protocol):
@@ -22,48 +23,46 @@ class PriceSource(Protocol):
         """Name of the source as in the setting `source` and in `raw_prices.source`."""
         ...
 
-    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
-        """Return the bars of `ticker` dated from `start` to `end`, both included; None means all there are.
+    def fetch(self, ticker: str) -> pd.DataFrame:
+        """Return all bars of `ticker`, as of `volassets.market.bars`.
 
         Raises
         ------
         InputError
-            The ticker, the window or a file is wrong.
+            The ticker or its file is wrong.
         SourceError
             The source is out of reach or its answer is not usable.
         """
         ...
 
     def known(self, ticker: str) -> bool | None:
-        """Return whether `ticker` exists, or None where only a fetch could tell."""
+        """Return whether `ticker` exists, or None where only a fetch can answer."""
         ...
 
 
-def window(bars: pd.DataFrame, ticker: str, start: date | None, end: date | None) -> pd.DataFrame:
-    """Return the rows of `bars` dated from `start` to `end`, both included.
+def make_source(settings: Settings) -> PriceSource:
+    """Return the source that `settings` asks for; nothing is read or downloaded yet.
 
     Raises
     ------
     InputError
-        If the window is reversed or holds no bar.
+        If the source lacks what it needs, or its name is unknown.
     """
-    check_window(start, end)
-    rows = bars.loc[slice(None if start is None else pd.Timestamp(start), None if end is None else pd.Timestamp(end))]
-    if rows.empty:
-        raise InputError(
-            f"{ticker} has no bar from {start or 'its beginning'} to {end or 'its end'}: its bars run from "
-            f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}. Ask for dates inside."
-        )
-    return rows
+    if settings.source == "bundled":
+        from volassets.market.bundled import BundledSource
 
+        return BundledSource()
+    if settings.source == "csv":
+        from volassets.market.csv_files import CsvSource
 
-def check_window(start: date | None, end: date | None) -> None:
-    """Refuse a window whose start lies after its end.
+        if not settings.csv_dir:
+            raise InputError(
+                "source = csv needs a directory with one TICKER.csv per ticker: give --csv-dir DIR, "
+                "or csv_dir in volassets.toml."
+            )
+        return CsvSource(settings.csv_dir, close_only=settings.proxy == "squared_return")
+    if settings.source == "yfinance":
+        from volassets.market.yahoo import YahooSource
 
-    Raises
-    ------
-    InputError
-        With both dates.
-    """
-    if start is not None and end is not None and start > end:
-        raise InputError(f"the window {start} to {end} ends before it starts: swap the two dates.")
+        return YahooSource(first_date=settings.start_date, calendars=settings.calendars)
+    raise InputError(f"source {settings.source!r} does not exist: choose bundled, csv or yfinance.")

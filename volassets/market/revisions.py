@@ -1,4 +1,4 @@
-"""What a vendor changed in rows that are already stored, and what a new answer may therefore replace.
+"""Revisions: rows that a vendor changed after they were stored, and the update that follows.
 
 At every dividend a vendor rescales its whole adjusted history by one factor. Returns do not change by that, so the
 answer is brought back to the stored scale and is no revision. Everything else that differs is one.
@@ -14,7 +14,6 @@ import pandas as pd
 
 from volassets.market.bars import BAR_COLUMNS, as_bars
 
-REVISION_COLUMNS = ("ticker", "date", "column", "old", "new", "seen_at")
 # Vendors send single-precision numbers: the last digits vary between answers without meaning anything.
 NOISE = 1e-6
 # Adjusted closes are rounded before they are sent, so their common factor shows through with less precision.
@@ -32,7 +31,8 @@ class Update:
     changed : DatetimeIndex
         Dates that are new or revised; empty where nothing is to be written.
     revisions : DataFrame
-        As of `revisions`.
+        Every stored number that the vendor changed: ticker, date, column, old, new (NaN: the row was withdrawn) and
+        seen_at. Adjusted closes are compared on the stored scale, so a new dividend is none.
     """
 
     bars: pd.DataFrame
@@ -46,18 +46,11 @@ def update_bars(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_a
     A stored date inside the fetched span that the answer lacks was withdrawn by the vendor: it is dropped and
     recorded with a new value of NaN. Stored dates outside the span stay.
 
-    Parameters
-    ----------
-    ticker : str
-        For the revision rows.
-    stored, fetched : DataFrame
-        Bars; either may reach further back or forward.
-    seen_at : datetime
-        When the answer came.
+    Either may reach further back or forward; `ticker` and `seen_at` go into the revision rows.
     """
     stored, fetched = as_bars(stored), as_bars(fetched)
-    found = revisions(ticker, stored, fetched, seen_at)
-    fetched = on_stored_scale(stored, fetched)
+    fetched = _on_stored_scale(stored, fetched)
+    found = _revisions(ticker, stored, fetched, seen_at)
     revised = pd.DatetimeIndex(found["date"].unique())
     kept = stored.index.difference(revised)
     fresh = fetched.index.difference(kept)
@@ -66,16 +59,8 @@ def update_bars(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_a
     return Update(bars, pd.DatetimeIndex(fresh.union(revised), name="date"), found)
 
 
-def revisions(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at: datetime) -> pd.DataFrame:
-    """Return every stored number that the fetched bars contradict, one row each.
-
-    Returns
-    -------
-    DataFrame
-        Columns ticker, date, column, old, new (NaN: the row was withdrawn) and seen_at, by date and bar column.
-        Adjusted closes are compared on the stored scale, so a new dividend is no revision.
-    """
-    fetched = on_stored_scale(stored, fetched)
+def _revisions(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at: datetime) -> pd.DataFrame:
+    """Return every stored number that the fetched bars contradict, one row each, by date and bar column."""
     if len(stored) and len(fetched):
         span = (stored.index >= fetched.index[0]) & (stored.index <= fetched.index[-1])
     else:
@@ -93,16 +78,15 @@ def revisions(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at:
             "old": old.to_numpy()[row, column],
             "new": new.to_numpy()[row, column],
             "seen_at": seen_at,
-        },
-        columns=list(REVISION_COLUMNS),
+        }
     )
 
 
-def on_stored_scale(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DataFrame:
+def _on_stored_scale(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DataFrame:
     """Return `fetched` with adjusted closes on the scale of the stored ones, if one factor joins them.
 
     The factor is read from the common dates and must explain nine in ten of them. Otherwise, or where raw closes have
-    another scale too (a split), the answer is returned as it is, and `revisions` will show the difference.
+    another scale too (a split), the answer is returned as it is, and the difference is a revision.
     """
     common = stored.index.intersection(fetched.index)
     if len(common) == 0:

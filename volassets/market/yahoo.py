@@ -1,7 +1,7 @@
 """Daily bars from Yahoo Finance through yfinance.
 
 yfinance by itself hides faults behind empty frames, never retries a rate limit, caches broken answers and shares a
-database between processes. Here every fault is raised and named, and an answer that is not whole is refused.
+database between processes. Here every fault is raised and named, and an incomplete answer is refused.
 Closes are Yahoo's: `close` adjusted for splits only, `adj_close` for dividends too.
 """
 
@@ -17,10 +17,9 @@ from typing import Any
 import pandas as pd
 
 from volassets.clock import utc_now
-from volassets.errors import InputError, VolassetsError
+from volassets.errors import InputError, SourceError, VolassetsError
 from volassets.market.bars import as_bars
 from volassets.market.calendar import calendar_for
-from volassets.market.price_source import SourceError, check_window
 
 COLUMNS = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
 # Yahoo's last bar moves until the close has been confirmed.
@@ -38,20 +37,16 @@ class _Passing(SourceError):
 
 
 class YahooSource:
-    """Source `yfinance`; see `volassets.market.source_factory.PriceSource`.
+    """Source `yfinance`; see `volassets.market.price_source.PriceSource`.
 
     Parameters
     ----------
-    first_date : date
-        First day asked for where `fetch` gets no start.
-    calendars : mapping, optional
-        The setting `calendars`.
+    first_date, calendars
+        The settings `start_date` and `calendars`.
     attempts : int
         Requests per fetch before giving up.
-    first_wait, longest_wait : float
-        Seconds between attempts: doubled each time with random jitter, up to the longest.
-    timeout : float
-        Seconds that one request may take.
+    first_wait, longest_wait, timeout : float
+        Seconds: between attempts, doubled each time with random jitter, and for one request.
     now : callable
         Gives the time, aware; it decides which session is finished.
     """
@@ -78,15 +73,15 @@ class YahooSource:
         self.now = now
 
     def known(self, ticker: str) -> None:
-        """Return None: only a fetch tells."""
+        """Return None: only a fetch can answer."""
 
-    def fetch(self, ticker: str, start: date | None = None, end: date | None = None) -> pd.DataFrame:
-        """Return Yahoo's bars of finished sessions from `start` to `end`, both included.
+    def fetch(self, ticker: str) -> pd.DataFrame:
+        """Return Yahoo's bars of finished sessions since the first date.
 
         Raises
         ------
         InputError
-            Unknown or delisted symbol, or a window without trading.
+            Unknown or delisted symbol, or no trading since the first date.
         SourceError
             Rate limit, network, or an answer that is empty, cut, malformed or laid out in a new way.
         """
@@ -94,18 +89,16 @@ class YahooSource:
 
         if _ISIN.fullmatch(check_ticker_name(ticker)):
             raise InputError(f"{ticker} is an ISIN: give Yahoo's symbol, as its pages show it.")
-        start = start or self.first_date
-        check_window(start, end)
-        answer, meta = self._persistently(ticker, start, end)
+        answer, meta = self._ask_repeatedly(ticker)
         bars = _finished(_as_daily(ticker, answer), meta, self.now())
         bars = self._complete(ticker, bars)
         if bars.empty:
-            raise self._no_prices(ticker, start, end, "")
-        self._refuse_cut(ticker, bars, meta, start, end)
+            raise self._no_prices(ticker, "")
+        self._refuse_cut(ticker, bars, meta)
         return as_bars(bars.rename(columns=lambda name: name.lower().replace(" ", "_")))
 
-    def _persistently(self, ticker: str, start: date, end: date | None) -> tuple[pd.DataFrame, Mapping[str, Any]]:
-        """Ask until an answer comes that no other attempt would better."""
+    def _ask_repeatedly(self, ticker: str) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+        """Repeat the request until it succeeds, or fails for good."""
         from tenacity import (
             Retrying,
             before_sleep_log,
@@ -123,11 +116,11 @@ class YahooSource:
             reraise=True,
         )
         try:
-            return retrying(self._ask, ticker, start, end)
+            return retrying(self._ask, ticker)
         except _Passing as error:
             raise SourceError(f"{error} Tried {self.attempts} times; try again later.") from error
 
-    def _ask(self, ticker: str, start: date, end: date | None) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    def _ask(self, ticker: str) -> tuple[pd.DataFrame, Mapping[str, Any]]:
         """Send one request; every argument is explicit, because yfinance's defaults have changed before."""
         import yfinance
         from yfinance.data import YfData
@@ -141,8 +134,8 @@ class YahooSource:
         try:
             symbol = yfinance.Ticker(ticker)
             answer = symbol.history(
-                start=start.isoformat(),
-                end=None if end is None else (end + timedelta(days=1)).isoformat(),
+                start=self.first_date.isoformat(),
+                end=None,
                 interval="1d",
                 prepost=False,
                 actions=True,
@@ -155,12 +148,12 @@ class YahooSource:
             )
             return answer, symbol.get_history_metadata()
         except Exception as error:
-            raise self._translated(error, ticker, start, end) from error
+            raise self._translated(error, ticker) from error
         finally:
             yfinance.config.debug.hide_exceptions = hidden
 
-    def _translated(self, error: Exception, ticker: str, start: date, end: date | None) -> Exception:
-        """Return what `error` of yfinance means to the user; an unexpected one as it is."""
+    def _translated(self, error: Exception, ticker: str) -> Exception:
+        """Return the error for the user that `error` of yfinance stands for; an unexpected one as it is."""
         from yfinance import exceptions
 
         status = getattr(getattr(error, "response", None), "status_code", None)
@@ -170,7 +163,7 @@ class YahooSource:
                 "other exchanges have suffixes (SAP.DE), indices a ^ (^GSPC), currencies =X (EURUSD=X)."
             )
         if isinstance(error, exceptions.YFPricesMissingError):
-            return self._no_prices(ticker, start, end, error.yahoo_reason or "")
+            return self._no_prices(ticker, error.yahoo_reason or "")
         if isinstance(error, exceptions.YFRateLimitError) or status == 429:
             return _Passing(f"Yahoo refuses {ticker}: too many requests (429).")
         if isinstance(error, exceptions.YFDataException):
@@ -183,22 +176,22 @@ class YahooSource:
             return _new_layout(ticker, f"{type(error).__name__} {error}")
         return error
 
-    def _no_prices(self, ticker: str, start: date, end: date | None, reason: str) -> VolassetsError:
-        """Return the error for a known symbol without a price in the window."""
-        span = f"from {start} to {end or 'today'}"
+    def _no_prices(self, ticker: str, reason: str) -> VolassetsError:
+        """Return the error for a known symbol without a price."""
+        span = f"from {self.first_date} to today"
         calendar = calendar_for(ticker, self.calendars)
-        sessions = calendar.sessions(start, end or self.now().date() - timedelta(days=1))
+        sessions = calendar.sessions(self.first_date, self.now().date() - timedelta(days=1))
         if len(sessions) == 0:
             return InputError(
-                f"{calendar.name} has no session for {ticker} {span}: holidays only. Ask for a longer window."
+                f"{calendar.name} has no session for {ticker} {span}: holidays only. Set an earlier start_date."
             )
         if "delisted" in reason:
             return InputError(f"Yahoo has no prices of {ticker} {span}: {reason}. Check the symbol.")
         if "doesn't exist" in reason:
-            return InputError(f"{ticker} was not traded {span}, says Yahoo: {reason}. Ask for other dates.")
+            return InputError(f"{ticker} was not traded {span}, by Yahoo's answer: {reason}. Set another start_date.")
         return SourceError(
             f"Yahoo answered for {ticker} without a single price {span}, although {calendar.name} had {len(sessions)} "
-            f"sessions{': ' + reason if reason else ''}. Try again later, or ask for other dates."
+            f"sessions{': ' + reason if reason else ''}. Try again later, or set another start_date."
         )
 
     def _complete(self, ticker: str, bars: pd.DataFrame) -> pd.DataFrame:
@@ -211,24 +204,20 @@ class YahooSource:
             day = bars.index[half][0] if half.any() else on_sessions[0]
             raise SourceError(
                 f"Yahoo's answer for {ticker} is partial: {int(half.sum()) + len(on_sessions)} rows lack prices, the "
-                "first on "
-                f"{day:%Y-%m-%d}. Nothing was taken from it; try again later."
+                f"first on {day:%Y-%m-%d}. Nothing was taken from it; try again later."
             )
         return bars[~missing.all(axis=1)]
 
-    def _refuse_cut(
-        self, ticker: str, bars: pd.DataFrame, meta: Mapping[str, Any], start: date, end: date | None
-    ) -> None:
-        """Refuse an answer that begins well after, or ends well before, what Yahoo itself says it has."""
+    def _refuse_cut(self, ticker: str, bars: pd.DataFrame, meta: Mapping[str, Any]) -> None:
+        """Refuse an answer that begins well after, or ends well before, the span in Yahoo's own metadata."""
         calendar = calendar_for(ticker, self.calendars)
         begun, traded = _day(meta, "firstTradeDate"), _day(meta, "regularMarketTime")
         if begun is not None:
-            late = len(calendar.sessions(max(pd.Timestamp(start), begun), bars.index[0])) - 1
+            late = len(calendar.sessions(max(pd.Timestamp(self.first_date), begun), bars.index[0])) - 1
             if late > LATE_SESSIONS:
                 raise _cut(ticker, f"begins on {bars.index[0]:%Y-%m-%d}, {late} sessions late")
         if traded is not None:
-            last = traded if end is None else min(traded, pd.Timestamp(end))
-            early = len(calendar.sessions(bars.index[-1], last)) - 1
+            early = len(calendar.sessions(bars.index[-1], traded)) - 1
             if early > LATE_SESSIONS:
                 raise _cut(ticker, f"ends on {bars.index[-1]:%Y-%m-%d}, {early} sessions early")
         dividends = bars["Dividends"].iloc[1:] if "Dividends" in bars else pd.Series(dtype="float64")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field
 
-from volassets.market.source_factory import PriceSource
+from volassets.market.price_source import PriceSource
 from volassets.pipeline.context import Context
 from volassets.settings import Settings
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from volassets.errors import InputError, VolassetsError
-from volassets.market.source_factory import PriceSource
+from volassets.market.price_source import PriceSource
 from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import open_instance
 from volassets.orchestration.jobs import block_name

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from volassets.errors import InputError, VolassetsError
-from volassets.market.bar_errors import Finding, check_bars, require_valid
+from volassets.market.bar_errors import check_bars, require_valid
+from volassets.market.findings import Finding
 from volassets.market.revisions import Update, update_bars
 from volassets.pipeline.context import Context
 from volassets.warehouse.store import Replacement, Upsert
@@ -59,7 +60,10 @@ def fetch(context: Context, ticker: str) -> Answer:
     VolassetsError
         If the source does not answer, or does not know the ticker.
     """
-    fetched = context.source.fetch(ticker)
+    # A local file that changed has been read already, to see that it did.
+    fetched = context.fetched.pop(ticker, None)
+    if fetched is None:
+        fetched = context.source.fetch(ticker)
     calendar, settings = context.calendar(ticker), context.settings
     findings = check_bars(ticker, fetched, calendar, today=context.now.date(), proxy=settings.proxy)
     try:
@@ -85,9 +89,12 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
     if stored.empty:
         return "no bars stored yet"
     if context.source.name in LOCAL_SOURCES:
-        update = update_bars(ticker, stored, context.source.fetch(ticker), seen_at(context))
-        same = update.changed.empty and update.bars.index.equals(stored.index)
-        return "" if same else f"the {context.source.name} bars differ from the stored ones"
+        fetched = context.source.fetch(ticker)
+        update = update_bars(ticker, stored, fetched, seen_at(context))
+        if update.changed.empty and update.bars.index.equals(stored.index):
+            return ""
+        context.fetched[ticker] = fetched
+        return f"the {context.source.name} bars differ from the stored ones"
     yesterday = pd.Timestamp(context.now.date()) - pd.Timedelta(days=1)
     closed = context.calendar(ticker).sessions(stored.index[-1], yesterday)
     if len(closed) and closed[-1] > stored.index[-1]:

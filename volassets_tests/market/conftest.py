@@ -33,7 +33,7 @@ class Reply:
 
 @dataclass
 class Yahoo:
-    """What the server says: `replies` in turn to requests for prices, the last one for ever."""
+    """The server's script: `replies` in turn to requests for prices, the last one repeated."""
 
     replies: list[Reply] = field(default_factory=list)
     zone: Reply | None = None

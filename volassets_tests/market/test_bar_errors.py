@@ -1,4 +1,4 @@
-"""Each check of bars finds its fault with the rows, and says nothing about clean bars."""
+"""Each check of bars finds its fault with the rows, and nothing in clean bars."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
-from volassets.market.bar_errors import _ERRORS, Finding, check_bars, require_valid
+from volassets.market.bar_errors import _ERRORS, check_bars, require_valid
 from volassets.market.bar_warnings import WARNINGS
 from volassets.market.calendar import named_calendar
+from volassets.market.findings import Finding
 from volassets_tests.conftest import simulate_bars
 
 NEW_YORK = named_calendar("XNYS")
@@ -20,7 +21,7 @@ N = 1500
 
 @pytest.fixture
 def bars() -> pd.DataFrame:
-    """Clean bars: New York's sessions, and squared returns as large as the proxy says."""
+    """Clean bars: New York's sessions, and squared returns as large as the proxy."""
     sessions = NEW_YORK.sessions("2012-01-03", "2020-01-01")[:N]
     clean = simulate_bars(N, seed=11).set_axis(sessions)
     return _with_ratio_one(clean)

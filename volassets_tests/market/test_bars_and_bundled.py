@@ -12,7 +12,7 @@ import pytest
 from volassets.errors import InputError
 from volassets.market.bars import BAR_COLUMNS, as_bars, total_return_factor
 from volassets.market.bundled import BundledSource
-from volassets.market.source_factory import make_source
+from volassets.market.price_source import make_source
 
 
 def test_bundled_bars_are_those_of_arch(sp500_bars: pd.DataFrame, nasdaq_bars: pd.DataFrame) -> None:
@@ -27,23 +27,9 @@ def test_bundled_bars_are_those_of_arch(sp500_bars: pd.DataFrame, nasdaq_bars: p
         np.testing.assert_array_equal(bars.to_numpy(), expected.to_numpy())
 
 
-def test_window_includes_both_ends() -> None:
-    bars = BundledSource().fetch("^GSPC", date(2018, 12, 24), date(2018, 12, 31))
-    assert list(bars.index.strftime("%d")) == ["24", "26", "27", "28", "31"]
-
-
-@pytest.mark.parametrize(
-    ("ticker", "start", "end", "message"),
-    [
-        ("SPY", None, None, "not bundled"),
-        ("^GSPC", date(2019, 1, 2), None, "1999-01-04 to 2018-12-31"),
-        ("^GSPC", date(2018, 1, 2), date(2017, 1, 2), "ends before it starts"),
-        ("^GSPC", date(2018, 12, 25), date(2018, 12, 25), "no bar"),
-    ],
-)
-def test_bundled_refuses(ticker: str, start: date | None, end: date | None, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        BundledSource().fetch(ticker, start, end)
+def test_other_tickers_are_refused() -> None:
+    with pytest.raises(InputError, match="'SPY' is not bundled"):
+        BundledSource().fetch("SPY")
 
 
 def test_known() -> None:

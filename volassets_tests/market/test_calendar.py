@@ -33,7 +33,6 @@ def test_next_session(ticker: str, day: str, following: str) -> None:
     calendar = calendar_for(ticker, {})
     assert calendar.next_session(pd.Timestamp(day)) == pd.Timestamp(following)
     assert calendar.next_sessions(pd.DatetimeIndex([day]))[0] == pd.Timestamp(following)
-    assert not calendar.is_session(pd.Timestamp("1985-01-04"))
 
 
 @pytest.mark.parametrize(

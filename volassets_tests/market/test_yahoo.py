@@ -5,24 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.errors import InputError
+from volassets.errors import InputError, SourceError
 from volassets.market.bar_errors import check_bars
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import named_calendar
-from volassets.market.source_factory import SourceError
 from volassets.market.yahoo import YahooSource
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.conftest import UNKNOWN, ZONE, Reply, Yahoo, chart, stamp
 
 START, END = date(2020, 1, 2), date(2020, 3, 31)
-NOW = datetime(2026, 1, 6, 15, tzinfo=UTC)
+NOW = datetime(2020, 4, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -35,24 +34,23 @@ def bars() -> pd.DataFrame:
 @pytest.fixture
 def source() -> YahooSource:
     """The source with waits of milliseconds."""
-    return YahooSource(attempts=3, first_wait=0.001, longest_wait=0.01, timeout=2, now=lambda: NOW)
+    return YahooSource(START, attempts=3, first_wait=0.001, longest_wait=0.01, timeout=2, now=lambda: NOW)
 
 
 def test_normal_answer_comes_back_whole(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
     yahoo.replies = [Reply(chart(bars))]
-    fetched = source.fetch("AAPL", START, END)
+    fetched = source.fetch("AAPL")
     pd.testing.assert_frame_equal(fetched, bars, check_freq=False, rtol=1e-12)
     assert tuple(fetched.columns) == BAR_COLUMNS
     assert not [f for f in check_bars("AAPL", fetched, named_calendar("XNYS"), END) if f.severity == "error"]
     request = yahoo.asked[0]
     assert request["interval"] == "1d"
     assert pd.Timestamp(int(request["period1"]), unit="s", tz=ZONE) == pd.Timestamp(START, tz=ZONE)
-    assert pd.Timestamp(int(request["period2"]), unit="s", tz=ZONE) == pd.Timestamp(END, tz=ZONE) + pd.Timedelta(days=1)
 
 
-def test_first_date_is_asked_for_where_no_start_is_given(yahoo: Yahoo, bars: pd.DataFrame) -> None:
+def test_the_first_date_is_asked_for(yahoo: Yahoo, bars: pd.DataFrame) -> None:
     yahoo.replies = [Reply(chart(bars))]
-    YahooSource(first_date=date(2019, 12, 30)).fetch("^GSPC", end=END)
+    YahooSource(first_date=date(2019, 12, 30)).fetch("^GSPC")
     assert pd.Timestamp(int(yahoo.asked[0]["period1"]), unit="s", tz=ZONE).date() == date(2019, 12, 30)
     assert yahoo.asked[0]["symbol"] == "^GSPC"
 
@@ -62,7 +60,7 @@ def test_dividend_keeps_raw_and_adjusted_closes_apart(yahoo: Yahoo, source: Yaho
     bars.loc[bars.index < day, "adj_close"] *= 0.99
     events = {"dividends": {str(stamp(day)): {"amount": 1.0, "date": stamp(day)}}}
     yahoo.replies = [Reply(chart(bars, events))]
-    fetched = source.fetch("AAPL", START, END)
+    fetched = source.fetch("AAPL")
     np.testing.assert_array_equal(fetched["close"], bars["close"])
     np.testing.assert_allclose(fetched["adj_close"] / fetched["close"], [0.99] * 30 + [1.0] * (len(bars) - 30))
 
@@ -71,7 +69,7 @@ def test_split_is_adjusted_on_both_closes(yahoo: Yahoo, source: YahooSource, bar
     day = bars.index[30]
     events = {"splits": {str(stamp(day)): {"date": stamp(day), "numerator": 4, "denominator": 1, "splitRatio": "4:1"}}}
     yahoo.replies = [Reply(chart(bars, events))]
-    pd.testing.assert_frame_equal(source.fetch("AAPL", START, END), bars, check_freq=False)
+    pd.testing.assert_frame_equal(source.fetch("AAPL"), bars, check_freq=False)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def test_passing_fault_then_success(yahoo: Yahoo, bars: pd.DataFrame, fault: Rep
     source = YahooSource(attempts=3, first_wait=0.001, longest_wait=0.01, timeout=0.4)
     # yfinance itself repeats a refused request once, so two refusals are one attempt of ours.
     yahoo.replies = [fault, fault, Reply(chart(bars))]
-    assert len(source.fetch("AAPL", START, END)) == len(bars)
+    assert len(source.fetch("AAPL")) == len(bars)
     assert len(yahoo.asked) == 3
 
 
@@ -107,99 +105,101 @@ def test_lasting_fault_is_a_source_error(yahoo: Yahoo, fault: Reply, message: st
     source = YahooSource(attempts=3, first_wait=0.001, longest_wait=0.01, timeout=0.3)
     yahoo.replies = [fault]
     with pytest.raises(SourceError, match=message):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
     assert len(yahoo.asked) >= 3
 
 
 def test_rate_limit_on_the_time_zone_request_is_retried_too(yahoo: Yahoo, source: YahooSource) -> None:
     yahoo.zone = Reply(b"Too Many Requests", 429)
     with pytest.raises(SourceError, match="429"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 def test_waits_grow_and_are_jittered(yahoo: Yahoo) -> None:
     yahoo.replies = [Reply(b"Too Many Requests", 429)]
     began = time.perf_counter()
     with pytest.raises(SourceError):
-        YahooSource(attempts=3, first_wait=0.2).fetch("AAPL", START, END)
+        YahooSource(attempts=3, first_wait=0.2).fetch("AAPL")
     assert 0.2 + 0.4 <= time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3])
-def test_typo_is_told_apart(yahoo: Yahoo, source: YahooSource, attempt: int) -> None:
+def test_typo_has_its_own_error(yahoo: Yahoo, source: YahooSource, attempt: int) -> None:
     yahoo.zone, yahoo.replies = Reply(UNKNOWN, 404), [Reply(UNKNOWN, 404)]
     with pytest.raises(InputError, match=r"does not know the symbol 'APPL'.*mistyped or delisted"):
-        source.fetch("APPL", START, END)
+        source.fetch("APPL")
 
 
-def test_delisted_symbol_is_told_apart(yahoo: Yahoo, source: YahooSource) -> None:
+def test_delisted_symbol_has_its_own_error(yahoo: Yahoo, source: YahooSource) -> None:
     yahoo.replies = [Reply(UNKNOWN, 404)]
     with pytest.raises(InputError, match="delisted"):
-        source.fetch("GONE", START, END)
+        source.fetch("GONE")
 
 
-def test_holiday_only_window_is_told_apart(yahoo: Yahoo, source: YahooSource) -> None:
+def test_holidays_only_have_their_own_error(yahoo: Yahoo) -> None:
     yahoo.replies = [Reply(chart(None))]
     with pytest.raises(InputError, match="holidays only"):
-        source.fetch("AAPL", date(2020, 7, 3), date(2020, 7, 5))
+        YahooSource(date(2020, 7, 3), attempts=1, now=lambda: datetime(2020, 7, 6, 12, tzinfo=UTC)).fetch("AAPL")
 
 
-def test_empty_answer_is_told_apart(yahoo: Yahoo, source: YahooSource) -> None:
+def test_empty_answer_has_its_own_error(yahoo: Yahoo, source: YahooSource) -> None:
     yahoo.replies = [Reply(chart(None))]
     with pytest.raises(SourceError, match=r"without a single price.*62 sessions"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
-def test_window_before_listing_is_told_apart(yahoo: Yahoo, source: YahooSource) -> None:
+def test_dates_before_the_listing_have_their_own_error(yahoo: Yahoo, source: YahooSource) -> None:
     error = {"code": "Bad Request", "description": "Data doesn't exist for startDate = 1, endDate = 2"}
     yahoo.replies = [Reply({"chart": {"result": None, "error": error}}, 400)]
     with pytest.raises(InputError, match="was not traded"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 @pytest.mark.parametrize("missing", ["low", "close", "volume"])
-def test_changed_columns_are_told_apart(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame, missing: str) -> None:
+def test_changed_columns_have_their_own_error(
+    yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame, missing: str
+) -> None:
     yahoo.replies = [Reply(chart(bars.drop(columns=missing)))]
     with pytest.raises(SourceError, match="unknown column layout"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 @pytest.mark.parametrize("body", [{}, {"chart": {"result": [{}], "error": None}}, [], {"chart": None}])
 def test_changed_structure_is_refused(yahoo: Yahoo, source: YahooSource, body: object) -> None:
     yahoo.replies = [Reply(body)]
     with pytest.raises(SourceError):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 def test_half_filled_row_is_refused(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
     bars.iloc[10, bars.columns.get_loc("low")] = np.nan
     yahoo.replies = [Reply(chart(bars))]
     with pytest.raises(SourceError, match=rf"partial.*{bars.index[10]:%Y-%m-%d}"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 def test_many_empty_rows_are_refused_and_few_dropped(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
     bars.iloc[10:12] = np.nan
     yahoo.replies = [Reply(chart(bars))]
-    assert len(source.fetch("AAPL", START, END)) == len(bars) - 2
+    assert len(source.fetch("AAPL")) == len(bars) - 2
     bars.iloc[10:30] = np.nan
     yahoo.replies = [Reply(chart(bars))]
     with pytest.raises(SourceError, match=r"partial.*20 rows"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 def test_cut_answers_are_refused(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
-    meta = {"firstTradeDate": stamp(pd.Timestamp("1999-01-04")), "regularMarketTime": stamp(pd.Timestamp("2026-01-05"))}
+    meta = {"firstTradeDate": stamp(pd.Timestamp("1999-01-04")), "regularMarketTime": stamp(pd.Timestamp(END))}
     yahoo.replies = [Reply(chart(bars.iloc[20:], meta=meta))]
     with pytest.raises(SourceError, match=r"partial: it begins.*20 sessions late"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
     yahoo.replies = [Reply(chart(bars.iloc[:-20], meta=meta))]
     with pytest.raises(SourceError, match=r"partial: it ends.*20 sessions early"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
     # A share that was listed late, or is traded no more, is whole.
     meta = {"firstTradeDate": stamp(bars.index[20]), "regularMarketTime": stamp(bars.index[-20], "16:00")}
     yahoo.replies = [Reply(chart(bars.iloc[20:-19], meta=meta))]
-    assert len(source.fetch("AAPL", START, END)) == len(bars) - 39
+    assert len(source.fetch("AAPL")) == len(bars) - 39
 
 
 def test_dividends_without_adjusted_closes_are_refused(yahoo: Yahoo, source: YahooSource, bars: pd.DataFrame) -> None:
@@ -207,7 +207,7 @@ def test_dividends_without_adjusted_closes_are_refused(yahoo: Yahoo, source: Yah
     events = {"dividends": {str(stamp(day)): {"amount": 1.0, "date": stamp(day)}}}
     yahoo.replies = [Reply(chart(bars, events))]
     with pytest.raises(SourceError, match="no adjusted closes"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 @pytest.mark.parametrize(
@@ -232,24 +232,24 @@ def test_running_session_is_left_out(
     days = pd.date_range(end=last, periods=len(bars), name="date").as_unit("ns")
     period = {"start": int(end.timestamp()) - 23400, "end": int(end.timestamp()), "gmtoffset": 0, "timezone": "EST"}
     yahoo.replies = [Reply(chart(bars.set_axis(days), meta={"currentTradingPeriod": {"regular": period}}))]
-    source = YahooSource(attempts=1, timeout=2, now=lambda: local.tz_convert("UTC").to_pydatetime())
-    fetched = source.fetch("BTC-USD", days[0].date())
+    now = local.tz_convert("UTC").to_pydatetime()
+    fetched = YahooSource(days[0].date(), attempts=1, timeout=2, now=lambda: now).fetch("BTC-USD")
     assert (fetched.index[-1] == days[-1]) is kept
 
 
-def test_window_without_an_end_is_searched_up_to_yesterday(yahoo: Yahoo) -> None:
+def test_sessions_count_up_to_yesterday(yahoo: Yahoo) -> None:
     yahoo.replies = [Reply(chart(None))]
     for now, message in (("2024-07-04 15:00", "holidays only"), ("2024-07-06 03:00", r"XNYS had 1 sessions")):
         instant = pd.Timestamp(now, tz="UTC").to_pydatetime()
-        source = YahooSource(attempts=1, timeout=2, now=lambda instant=instant: instant)
+        source = YahooSource(date(2024, 7, 4), attempts=1, timeout=2, now=lambda instant=instant: instant)
         with pytest.raises((InputError, SourceError), match=message):
-            source.fetch("AAPL", date(2024, 7, 4))
+            source.fetch("AAPL")
 
 
 def test_refused_before_any_request(yahoo: Yahoo, source: YahooSource) -> None:
-    for ticker, start in {"../x": START, "US0378331005": START, "AAPL": END + timedelta(days=1)}.items():
+    for ticker in ("../x", "US0378331005"):
         with pytest.raises(InputError):
-            source.fetch(ticker, start, END)
+            source.fetch(ticker)
     assert yahoo.asked == []
 
 
@@ -258,7 +258,7 @@ def test_no_answer_at_all(source: YahooSource, monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(yfinance.base, "_BASE_URL_", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match="cannot be reached"):
-        source.fetch("AAPL", START, END)
+        source.fetch("AAPL")
 
 
 def test_no_database_is_shared_between_processes(tmp_path: Path) -> None:

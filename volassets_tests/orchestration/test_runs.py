@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.market.source_factory import make_source
+from volassets.market.price_source import make_source
 from volassets.models.garch import Garch
 from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.graph import build_definitions
