@@ -15,7 +15,7 @@ from volassets.errors import InputError, VolassetsError
 from volassets.features.catalogue import catalogue, outcomes
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import SessionCalendar, calendar_for
-from volassets.market.source_factory import PriceSource, make_source
+from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
@@ -34,8 +34,8 @@ class Context:
 
     Attributes
     ----------
-    answers : dict
-        What the source has answered already and the step of the bars has not yet stored.
+    fetched, answers : dict
+        By ticker: bars that the source has given already, and those of them that are checked and not yet stored.
     fetch_only : set of str or None
         Tickers whose bars the run fetches; None for every ticker that it is asked for.
     refusals, findings : dict
@@ -82,6 +82,7 @@ class Context:
         self._features: dict[str, tuple[str, SharedFrame]] = {}
         self._pooled: dict[tuple[str, pd.Timestamp], str] = {}
         self._exits = ExitStack()
+        self.fetched: dict[str, pd.DataFrame] = {}
         self.answers: dict[str, Answer] = {}
         self.fetch_only: set[str] | None = None
         self.refusals: dict[str, VolassetsError] = {}
