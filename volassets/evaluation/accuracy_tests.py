@@ -1,7 +1,7 @@
 """Tests of equal accuracy: Mincer-Zarnowitz, Diebold-Mariano, the model confidence set.
 
-All of them allow for overlap: a forecast of h sessions shares h-1 of them with its neighbour's,
-so every origin is used and the covariances are made robust instead (`hac_lag`).
+A forecast of h sessions shares h-1 of them with its neighbour's: every origin is used and the covariances are made
+robust to the overlap (`hac_lag`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ class EqualAccuracyTest:
 
 @dataclass(frozen=True)
 class MincerZarnowitz:
-    """The regression y = a + b f + e: `p_value` is that of a = 0 and b = 1 together (Wald, HAC).
-
-    `intercept` is in annualised variance, decimal squared.
-    """
+    """The regression y = a + b f + e in annualised variances, and the p-value of a = 0 and b = 1 together."""
 
     intercept: float
     slope: float
@@ -48,8 +45,8 @@ class MincerZarnowitz:
 def hac_lag(n: int, horizon: int) -> int:
     """Return the Bartlett lag for `n` origins of `horizon` sessions: max(2 (h-1), floor(4 (n/100)^(2/9))).
 
-    Twice h-1, because Bartlett weights that end at h-1 give only two thirds of the variance that
-    an overlap of h sessions makes; the second term is Newey and West's (1994) for the rest.
+    Bartlett weights that end at h-1 give only two thirds of the variance of an overlap of h sessions, so twice that;
+    the second term is Newey and West's (1994).
     """
     return min(max(2 * (horizon - 1), int(4 * (n / 100) ** (2 / 9))), max(n - 1, 0))
 
@@ -65,22 +62,18 @@ def long_run_variance(values: np.ndarray, lag: int) -> float:
 
 
 def diebold_mariano(differential: np.ndarray, horizon: int, lag: int | None = None) -> EqualAccuracyTest:
-    """Test that two forecasts have the same expected loss.
+    """Test that two forecasts have the same expected loss (Diebold and Mariano 1995).
+
+    Student t with n-1 degrees of freedom after the correction of Harvey, Leybourne and Newbold (1997).
 
     Parameters
     ----------
     differential : ndarray, shape (n,)
-        Loss of model A less loss of model B, by origin in order.
+        Loss of model A less that of model B by origin: the statistic is negative where A is better, 0 for equal losses.
     horizon : int
         Sessions per forecast.
     lag : int, optional
         Bartlett lag, at least ``horizon - 1``; `hac_lag` by default.
-
-    Returns
-    -------
-    EqualAccuracyTest
-        Negative where A is better. Student t with n-1 degrees of freedom after the correction of
-        Harvey, Leybourne and Newbold (1997). Identical forecasts give 0 and 1.
     """
     from scipy.stats import t as student
 
@@ -98,19 +91,9 @@ def diebold_mariano(differential: np.ndarray, horizon: int, lag: int | None = No
 
 
 def mincer_zarnowitz(realized: np.ndarray, forecast: np.ndarray, horizon: int) -> MincerZarnowitz:
-    """Regress realised on forecast variance (Mincer and Zarnowitz 1969) with HAC covariances.
+    """Regress realised on forecast daily variance with HAC covariances (Mincer and Zarnowitz 1969).
 
-    Parameters
-    ----------
-    realized, forecast : ndarray, shape (n,)
-        Daily variances by origin in order.
-    horizon : int
-        Sessions per forecast, for `hac_lag`.
-
-    Returns
-    -------
-    MincerZarnowitz
-        NaN with fewer than `FEWEST_DAYS` rows or a constant forecast.
+    NaN with fewer than `FEWEST_DAYS` rows or a constant forecast.
     """
     import statsmodels.api as sm
     from scipy.stats import chi2
@@ -140,28 +123,21 @@ def model_confidence_set(
     replications: int = MCS_REPLICATIONS,
     seed: int = MCS_SEED,
 ) -> pd.Series:
-    """Return the MCS p-value per model; the 90 % set is those of at least .10.
+    """Return the p-value per model in the model confidence set; the 90 % set is those of at least .10.
+
+    Hansen, Lunde and Nason (2011) with the range statistic, from `arch.bootstrap`.
 
     Parameters
     ----------
     losses : DataFrame
-        One row per origin in order, one column per model, nothing missing.
+        One row per origin in order, one column per model, nothing missing. The order of the columns changes nothing;
+        a model alone has 1, and fewer than `FEWEST_DAYS` rows give NaN.
     horizon : int
-        Sessions per forecast, for the block.
+        Sessions per forecast.
     block : int, optional
         Mean block of the stationary bootstrap; `mcs_block` by default.
     replications, seed : int
-        Of the bootstrap; the columns are sorted first, so their order changes nothing.
-
-    Returns
-    -------
-    Series
-        By model, in the order of the columns; 1 for a model alone, NaN with fewer than
-        `FEWEST_DAYS` rows.
-
-    Notes
-    -----
-    Hansen, Lunde and Nason (2011) with the range statistic, from `arch.bootstrap`.
+        Of the bootstrap.
     """
     n = len(losses)
     if n < FEWEST_DAYS:
@@ -194,20 +170,19 @@ def loss_matrix(losses: pd.DataFrame, loss: str) -> pd.DataFrame:
 
 
 def compare_pairs(losses: pd.DataFrame, names: Sequence[str] = COMPARED_LOSSES) -> pd.DataFrame:
-    """Diebold-Mariano for every pair of models, each on the days that both have.
+    """Compare every pair of models by Diebold-Mariano, each on the days that both have.
 
     Parameters
     ----------
     losses : DataFrame
         From `volassets.evaluation.losses.with_losses`; one or more tickers and horizons.
     names : sequence of str
-        Columns to compare on; one that is NaN throughout is left out.
+        Losses to compare on; one that is NaN throughout is left out.
 
     Returns
     -------
     DataFrame
-        Columns `COMPARISON_COLUMNS`, each pair in both orders. ``dm`` is negative where `model_a`
-        is better.
+        Columns `COMPARISON_COLUMNS`, each pair in both orders; ``dm`` is negative where `model_a` is better.
     """
     rows: list[tuple[object, ...]] = []
     for _, group in losses.groupby(["ticker", "horizon"], sort=False):

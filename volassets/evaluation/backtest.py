@@ -1,7 +1,7 @@
-"""What a forecast is worth: volatility-target strategies with costs, against buy and hold.
+"""Volatility-target strategies with costs, against buy and hold.
 
-Timing: the weight of session t+1 is decided at the close of its origin t from the one-session
-forecast known there, is paid for there, and earns the return of t+1. Cash earns nothing.
+The weight of session t+1 is decided and paid for at the close of its origin t, from the one-session forecast known
+there, and earns the return of t+1. Cash earns nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from volassets.evaluation.losses import on_common_sample, scored_rows, with_loss
 from volassets.models.protocol import TRADING_DAYS
 
 HOLD = "buy_and_hold"
-SMOOTHINGS = ("daily", "smoothed_5", "band_15")
 SMOOTHED_DAYS = 5
 BAND = 0.15
 TRACKING_WINDOW = 22
@@ -40,7 +39,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Result for one ticker: `table`, one row per strategy and smoothing; `paths`, its sessions (`PATH_COLUMNS`)."""
+    """One ticker's `table`, a row per strategy and smoothing, and `paths`, their sessions (`PATH_COLUMNS`)."""
 
     table: pd.DataFrame
     paths: pd.DataFrame
@@ -69,8 +68,8 @@ def simulate(wanted: np.ndarray, returns: np.ndarray, cost: float, band: float =
     Returns
     -------
     DataFrame
-        Columns weight, trade (signed change of weight), gross_return, net_return and equity (1 at
-        the first close). The first purchase is paid for, the last position is not sold.
+        Columns `PATH_COLUMNS` from ``weight`` on; ``trade`` is the signed change of weight, ``equity`` 1 at the first
+        close. The first purchase is paid for, the last position is not sold.
     """
     n = len(wanted)
     weight, trade = np.empty(n), np.zeros(n)
@@ -84,19 +83,14 @@ def simulate(wanted: np.ndarray, returns: np.ndarray, cost: float, band: float =
         held = held * (1.0 + day_return) / growth if growth > 0.0 else 0.0
     gross = np.maximum(weight * returns, -1.0)
     net = np.maximum(gross - cost * np.abs(trade), -1.0)
-    return pd.DataFrame(
-        {
-            "weight": weight,
-            "trade": trade,
-            "gross_return": gross,
-            "net_return": net,
-            "equity": np.cumprod(1.0 + net),
-        }
-    )
+    return pd.DataFrame(dict(zip(PATH_COLUMNS[3:], (weight, trade, gross, net, np.cumprod(1.0 + net)), strict=True)))
 
 
 def backtest(scored: pd.DataFrame, returns: pd.Series, rules: Rules) -> Backtest:
     """Run every model's strategies of one ticker.
+
+    Complete models share the sessions from the first to the last day of the common sample; a day without a forecast
+    keeps the position. Other models have their own sessions (columns ``start``, ``end``, ``n``).
 
     Parameters
     ----------
@@ -106,25 +100,13 @@ def backtest(scored: pd.DataFrame, returns: pd.Series, rules: Rules) -> Backtest
         Daily log returns by date, all bars.
     rules : Rules
 
-    Returns
-    -------
-    Backtest
-        Complete models share the sessions from the first to the last day of the common sample; a
-        day without a forecast keeps the position. Other models have their own sessions (columns
-        ``start``, ``end``, ``n``). Table columns:
-
-        - ``sharpe_gross``, ``sharpe_net`` (annualised), with 90 % intervals ``sharpe_low``,
-          ``sharpe_high`` (net) and ``sharpe_gross_low``, ``sharpe_gross_high`` from the stationary
-          bootstrap (mean block `BLOCK` sessions); ``sharpe_difference`` with ``_low`` and ``_high``:
-          net, less buy and hold over the same sessions, from the same resamples. NaN with fewer
-          than `FEWEST_SESSIONS` sessions.
-        - ``annual_return`` (compound), ``annual_volatility``, ``max_drawdown`` (a positive
-          fraction): net.
-        - ``tracking_error``: root mean square of the gross 22-session volatility less the target.
-        - ``turnover``: weight traded per year.
-        - ``utility``: mean of 8 % s - 4 % s^2 (Bollerslev, Hood, Huss and Pedersen 2018), with s
-          the position's realised volatility over the target; s = sqrt(y/f) for daily weights
-          below the cap.
+    Notes
+    -----
+    Returns, volatilities and ratios are annualised, net where the name does not say gross. Intervals are of 90 %, from
+    the stationary bootstrap with a mean block of `BLOCK` sessions, NaN below `FEWEST_SESSIONS` sessions; differences
+    from buy and hold use the same sessions and resamples. ``tracking_error`` is the root mean square of the gross
+    22-session volatility less the target, ``turnover`` the weight traded per year, and ``utility`` the mean of
+    8 % s - 4 % s^2 (Bollerslev, Hood, Huss and Pedersen 2018), s the position's realised volatility over the target.
     """
     losses = with_losses(scored[scored["horizon"] == 1])
     tables: list[pd.DataFrame] = []
@@ -185,10 +167,7 @@ def _labelled(frame: pd.DataFrame, key: tuple[str, str], sessions: pd.DataFrame)
 
 
 def _table(rows: dict[tuple[str, str], pd.DataFrame], sessions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    net = np.column_stack([frame["net_return"] for frame in rows.values()])
-    gross = np.column_stack([frame["gross_return"] for frame in rows.values()])
-    weights = np.column_stack([frame["weight"] for frame in rows.values()])
-    trades = np.column_stack([frame["trade"] for frame in rows.values()])
+    weights, trades, gross, net = (np.column_stack([f[name] for f in rows.values()]) for name in PATH_COLUMNS[3:7])
     n = len(net)
     equity = np.vstack([np.ones(net.shape[1]), np.cumprod(1.0 + net, axis=0)])
     table = pd.DataFrame(list(rows), columns=["strategy", "smoothing"])

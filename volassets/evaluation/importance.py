@@ -18,44 +18,39 @@ REPEATS = 5
 def feature_importance(
     model: Model, fit: Fit, window: Window, repeats: int = REPEATS, rows: int = ROWS
 ) -> pd.DataFrame:
-    """Shuffle every input of a fitted network in turn over the window's last realised rows.
+    """Shuffle every input of a fitted network in turn over the last realised rows before the cut-off.
+
+    Rows that a network without validation rows was trained on show what it uses, not what generalises.
 
     Parameters
     ----------
     model : Model
         One with inputs that can be shuffled (`Model.has_importance`).
-    fit : Fit
-        Its fit, made from `window`.
-    window : Window
-        Its rows end before the cut-off, so the test month has no part in it.
+    fit, window : Fit, Window
+        Its fit and what it was made from.
     repeats : int
         Shuffles per input, at least 2; every input sees the same ones.
     rows : int
-        Origins to use, the last ones whose shortest label is realised; never more than the fit's
-        validation rows where it has any.
+        Last origins with a realised label; at most the fit's validation rows where it has any.
 
     Returns
     -------
     DataFrame
-        Columns feature, delta_qlike (mean rise of the QLIKE of the shortest horizon) and std_error
-        (of that mean, over the shuffles), the largest rise first. A sequence's channel is shuffled with
-        all its days, and named ``sequence:<channel>``; a value at the origin is ``static:<name>``.
+        Columns feature, delta_qlike (mean rise of the QLIKE of the shortest horizon) and std_error of that mean, the
+        largest rise first. A channel is ``sequence:<name>``, shuffled with all its days, a value at the origin
+        ``static:<name>``.
 
     Raises
     ------
     InputError
         If the model is no network, or fewer than 2 repeats or 10 rows are there.
-
-    Notes
-    -----
-    Rows that a network without validation rows was trained on tell what it uses, not what
-    generalises. Inputs that say nearly the same share their importance.
     """
     if not model.has_importance:
         raise InputError(f"model {fit.model!r} has no inputs to shuffle: give the fit of a network.")
     horizon = min(fit.horizons)
     target = window.target(horizon)
-    recent = pd.DatetimeIndex(window.features.index[-_span(fit, rows) - horizon :])
+    span = min(rows, int(fit.parameters.get("n_validation", rows)))
+    recent = pd.DatetimeIndex(window.features.index[-span - horizon :])
     usable = model.forecast(fit, window.features, recent)[horizon]
     origins = usable.index[usable.notna() & target.reindex(usable.index).gt(0)]
     if repeats < 2 or len(origins) < 10:
@@ -79,7 +74,3 @@ def feature_importance(
         lines.append((name, rises.mean(), rises.std(ddof=1) / np.sqrt(repeats)))
     frame = pd.DataFrame(lines, columns=["feature", "delta_qlike", "std_error"])
     return frame.sort_values("delta_qlike", ascending=False, kind="stable", ignore_index=True)
-
-
-def _span(fit: Fit, rows: int) -> int:
-    return min(rows, int(fit.parameters.get("n_validation", rows)))

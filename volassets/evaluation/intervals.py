@@ -25,18 +25,17 @@ def adaptive_intervals(
 ) -> pd.DataFrame:
     """Return f exp(q) for two quantiles q of the realised e = ln(y/f), their level steered by past misses.
 
-    At origin t the quantiles alpha/2 and 1 - alpha/2 are taken over the last `window` outcomes known
-    at t. When the outcome of an earlier origin becomes known, alpha moves by step (1 - level - miss),
-    miss being 1 where it fell outside that origin's own interval, else 0.
+    At origin t the quantiles alpha/2 and 1 - alpha/2 are taken over the last `window` outcomes known at t. When the
+    outcome of an earlier origin becomes known, alpha moves by step (1 - level - miss), miss being 1 where it fell
+    outside that origin's own interval, else 0.
 
     Parameters
     ----------
     variances : Series
         Forecasts by origin, increasing: the calibration origins, then the month's. NaN is skipped.
     target : Series
-        Labels y_{s,h} by origin, in the same unit, NaN where unrealised. Its index must hold every bar
-        from the first origin to the last, because "h sessions later" is counted in its rows. The
-        outcome of origin s is used at t only where s + h <= t in these rows.
+        Labels y_{s,h} of every bar from the first origin to the last, NaN where unrealised: the outcome of origin s
+        is used at t only where s + h <= t in these rows.
     horizon : int
         h in sessions.
     level : float
@@ -49,9 +48,8 @@ def adaptive_intervals(
     Returns
     -------
     DataFrame
-        Index of `variances`, columns lower and upper, in the unit of `variances`; NaN where there is
-        no forecast or fewer than 50 outcomes are known. Where alpha asks for more than the outcomes
-        can show, the bound is their extreme.
+        Columns lower and upper by origin, in the unit of `variances`; NaN where there is no forecast or fewer than
+        50 outcomes are known, and at most the outcomes' extremes.
 
     Raises
     ------

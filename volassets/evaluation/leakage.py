@@ -26,37 +26,20 @@ UNCHANGED = "unchanged up to the cut"
 CONTROL = "changed after the cut"
 EXACTLY_H = "exactly h labels changed"
 COMPARISON_COLUMNS = (
-    "cut_date",
-    "replacement",
-    "stage",
-    "rule",
-    "rows",
-    "columns",
-    "months",
-    "changed_rows",
-    "passed",
-    "detail",
-)
+    "cut_date", "replacement", "stage", "rule", "rows", "columns", "months", "changed_rows", "passed", "detail"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What was compared, and what came of it.
-
-    Attributes
-    ----------
-    comparisons : DataFrame
-        Columns `COMPARISON_COLUMNS`, one row per cut date, replacement, stage and rule: rows,
-        value columns and refit months compared, rows that changed, whether the rule holds, and
-        the first difference in words.
-    """
+    """The comparisons of an audit, rows of the table ``audit_results``: one per cut date, replacement, stage, rule."""
 
     comparisons: pd.DataFrame
 
     @property
     def passed(self) -> bool:
         """Whether every rule holds; False where nothing was compared."""
-        return bool(len(self.comparisons)) and bool(self.comparisons["passed"].all())
+        return len(self.comparisons) > 0 and bool(self.comparisons["passed"].all())
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -95,7 +78,6 @@ def audit(
     cut_dates: Iterable[pd.Timestamp],
     *,
     replacements: Sequence[str] = REPLACEMENTS,
-    base: Mapping[str, pd.DataFrame] | None = None,
 ) -> AuditResult:
     """Audit a pipeline on one ticker's bars.
 
@@ -109,19 +91,13 @@ def audit(
         Dates t with a bar, and more bars after them than the longest horizon.
     replacements : sequence of {"noise", "constant", "dropped"}
         What the bars after t become (`replace_future`).
-    base : mapping, optional
-        The pipeline's result on `bars`, where it is there already.
-
-    Returns
-    -------
-    AuditResult
 
     Raises
     ------
     InputError
         If a cut date has no bar or none after it, or a stage has no column ``known_at``.
     """
-    base = pipeline(bars) if base is None else base
+    base = pipeline(bars)
     rows: list[dict[str, object]] = []
     for cut in cut_dates:
         for replacement in replacements:
@@ -146,10 +122,9 @@ def replace_future(bars: pd.DataFrame, cut: pd.Timestamp, replacement: str) -> p
     cut : Timestamp
         Last date whose bar stays.
     replacement : {"noise", "constant", "dropped"}
-        ``noise``: a random walk from the last close with three per cent a day, a range, gaps and
-        volume, drawn from a seed that is the date. ``constant``: the last close for every price
-        and the last volume. ``dropped``: no bar after `cut`, which shows what depends on the length
-        of the history alone.
+        ``noise``: a random walk of three per cent a day with ranges, gaps and volumes, its seed the date.
+        ``constant``: the last close for every price, and the last volume. ``dropped``: no bar after `cut`, which shows
+        what depends on the length of the history alone.
 
     Raises
     ------
@@ -225,10 +200,8 @@ def _compare_future(before: pd.DataFrame, after: pd.DataFrame, cut: pd.Timestamp
     old, new = (frame[frame["known_at"] > cut].reset_index(drop=True) for frame in (before, after))
     if old.empty:
         return _row(FORECASTS, CONTROL, "no forecast is dated after the cut: give the pipeline a later month", old)
-    if list(old.columns) == list(new.columns) and len(old) == len(new):
-        changed = int(differing_cells(old, new).any(axis=1).sum())
-    else:
-        changed = len(old)
+    alike = list(old.columns) == list(new.columns) and len(old) == len(new)
+    changed = int(differing_cells(old, new).any(axis=1).sum()) if alike else len(old)
     detail = "" if changed else "no forecast changed although every later bar did: the comparison is blind"
     return _row(FORECASTS, CONTROL, detail, old, changed=changed, passed=changed > 0)
 
@@ -243,8 +216,7 @@ def _compare_labels(before: pd.DataFrame, after: pd.DataFrame, cut: pd.Timestamp
         return _row(LABELS, rule, f"{len(old)} labels became {len(new)}", old, changed=abs(len(old) - len(new)))
     differs = differing_cells(old[["label"]], new[["label"]])[:, 0]
     changed = int(differs.sum())
-    right = changed == horizon and bool(differs[-horizon:].all())
-    if right:
+    if changed == horizon and differs[-horizon:].all():
         return _row(LABELS, rule, "", old, changed=changed, passed=True)
     where = f", the first of origin {_shown(old['known_at'].iloc[int(differs.argmax())])}" if changed else ""
     return _row(LABELS, rule, f"{changed} labels changed, not the last {horizon}{where}", old, changed=changed)
@@ -284,21 +256,15 @@ def _shown(value: object) -> str:
 
 
 def _row(
-    stage: str,
-    rule: str,
-    detail: str,
-    compared: pd.DataFrame | None = None,
-    changed: int = 0,
-    passed: bool = False,
+    stage: str, rule: str, detail: str, compared: pd.DataFrame | None = None, changed: int = 0, passed: bool = False
 ) -> dict[str, object]:
     frame = pd.DataFrame() if compared is None else compared
-    months = frame["month"].nunique() if "month" in frame else 0
     return {
         "stage": stage,
         "rule": rule,
         "rows": len(frame),
-        "columns": len([name for name in frame.columns if name not in ("known_at", "month")]),
-        "months": int(months),
+        "columns": len(frame.columns.difference(["known_at", "month"])),
+        "months": int(frame["month"].nunique()) if "month" in frame else 0,
         "changed_rows": changed,
         "passed": passed,
         "detail": detail,

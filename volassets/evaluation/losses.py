@@ -1,14 +1,12 @@
 """Losses of variance forecasts and the scores made of them.
 
-Everything here works on *scored forecasts*: a long DataFrame with one row per ticker, model,
-horizon and origin, and the columns
+Everything here works on *scored forecasts*: one row per ticker, model, horizon and origin, with the columns
 
 ``ticker, model, horizon, origin_date``
     the key; the forecast was known at the close of `origin_date`,
-``variance``
-    forecast mean daily variance of sessions t+1 .. t+h, decimal,
-``realized_variance``
-    the score target y of the same sessions, daily decimal, NaN while not realised,
+``variance``, ``realized_variance``
+    forecast mean daily variance of sessions t+1 .. t+h and the score target y of the same sessions, daily decimal;
+    y is NaN while not realised,
 ``squared_return`` (optional)
     mean squared daily return of the same sessions,
 ``lower, upper`` (optional)
@@ -30,29 +28,9 @@ REGIMES = ("low", "middle", "high")
 
 
 def qlike(realized: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return y/f - ln(y/f) - 1 per row: zero for a perfect forecast (Patton 2011).
-
-    Parameters
-    ----------
-    realized, forecast : ndarray
-        Variances in the same unit, positive.
-    """
+    """Return y/f - ln(y/f) - 1 of variances in one unit: zero for a perfect forecast (Patton 2011)."""
     ratio = np.asarray(realized, np.float64) / np.asarray(forecast, np.float64)
     return ratio - np.log(ratio) - 1.0
-
-
-def qlike_on_squared_returns(squared_return: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return ln f + r^2/f per row, in daily variances; a zero return is a number here, not infinity.
-
-    The differences between models are those of QLIKE with r^2 as the outcome; the level is not.
-    """
-    forecast = np.asarray(forecast, np.float64)
-    return np.log(forecast) + np.asarray(squared_return, np.float64) / forecast
-
-
-def squared_error(realized: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return (y - f)^2 on daily variances."""
-    return (np.asarray(realized, np.float64) - np.asarray(forecast, np.float64)) ** 2
 
 
 def annualised_volatility(variance: np.ndarray) -> np.ndarray:
@@ -63,36 +41,21 @@ def annualised_volatility(variance: np.ndarray) -> np.ndarray:
 def with_losses(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the realised rows of `scored` with the columns `qlike`, `squared_error` and `qlike_on_squared_returns`.
 
-    The last is NaN where `squared_return` is not given.
+    The last is ln f + r^2/f in daily variances, NaN without `squared_return`: a zero return is a number, and the
+    differences between models are those of QLIKE with r^2 as the outcome; the level is not.
     """
     rows = scored[scored["realized_variance"].notna() & scored["variance"].notna()].reset_index(drop=True)
-    y, f = rows["realized_variance"].to_numpy(), rows["variance"].to_numpy()
-    rows["qlike"] = qlike(y, f)
-    rows["squared_error"] = squared_error(y, f)
+    y, f = (rows[name].to_numpy(np.float64) for name in ("realized_variance", "variance"))
     r2 = rows["squared_return"].to_numpy(np.float64) if "squared_return" in rows else np.full(len(rows), np.nan)
-    rows["qlike_on_squared_returns"] = qlike_on_squared_returns(r2, f)
-    return rows
+    return rows.assign(qlike=qlike(y, f), squared_error=(y - f) ** 2, qlike_on_squared_returns=np.log(f) + r2 / f)
 
 
 def on_common_sample(losses: pd.DataFrame, enough: float = ENOUGH_OF_THE_DAYS) -> pd.DataFrame:
     """Mark what is scored: the columns `common` (day of the common sample) and `complete` (model is in it).
 
-    Per ticker and horizon, the reference days are the origins that at least half of the models
-    have. A model with at least `enough` of them is complete, and the common sample is the days
-    that every complete model has. So one model with a few days cannot delete days for the
-    others: it is not complete, keeps its own days, and says so.
-
-    Parameters
-    ----------
-    losses : DataFrame
-        From `with_losses`.
-    enough : float
-        Share of the reference days that makes a model complete.
-
-    Returns
-    -------
-    DataFrame
-        `losses` with the two boolean columns.
+    Per ticker and horizon, the reference days are the origins that at least half of the models have. A model with at
+    least the share `enough` of them is complete, and the common sample is the days that every complete model has. So
+    one model with a few days cannot delete days for the others: it is not complete and keeps its own days.
     """
     marked = losses.assign(common=False, complete=False)
     for _, rows in losses.groupby(["ticker", "horizon"], sort=False):
@@ -113,13 +76,8 @@ def scored_rows(marked: pd.DataFrame) -> pd.DataFrame:
 def scores(rows: pd.DataFrame) -> dict[str, float]:
     """Return the scores of one model's rows.
 
-    Returns
-    -------
-    dict
-        ``n``; ``qlike``, ``qlike_on_squared_returns`` and ``mse`` (daily variance) as means;
-        ``rmse``, ``mae`` and ``r2`` on annualised volatility; ``bias``, mean forecast variance over
-        mean realised variance less one; ``coverage``, the share of realised volatilities inside
-        [lower, upper] where bounds are known.
+    Means of the losses; ``rmse``, ``mae`` and ``r2`` on annualised volatility; ``bias``, mean forecast variance over
+    mean realised variance less one; ``coverage``, the share of realised volatilities inside the bounds that are known.
     """
     y, f = rows["realized_variance"].to_numpy(np.float64), rows["variance"].to_numpy(np.float64)
     realized, forecast = annualised_volatility(y), annualised_volatility(f)
@@ -139,49 +97,18 @@ def scores(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def score_table(marked: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return `scores` per ticker, model, horizon and the columns `by`, on what is scored.
-
-    Parameters
-    ----------
-    marked : DataFrame
-        From `on_common_sample`; for ``by=("year",)`` or ``("regime",)`` with that column added
-        (`with_year`, `with_regime`).
-    """
+    """Return `scores` per ticker, model, horizon and the columns `by`, on what `on_common_sample` marked."""
     keys = [*KEYS, *by]
-    rows = [
-        dict(zip(keys, key, strict=True)) | scores(group)
-        for key, group in scored_rows(marked).groupby(keys, sort=False, observed=True)
-    ]
+    groups = scored_rows(marked).groupby(keys, sort=False, observed=True)
+    rows = [dict(zip(keys, key, strict=True)) | scores(group) for key, group in groups]
     return pd.DataFrame(rows, columns=None if rows else keys)
-
-
-def with_year(losses: pd.DataFrame) -> pd.DataFrame:
-    """Return `losses` with the column `year` of the origin."""
-    return losses.assign(year=pd.DatetimeIndex(losses["origin_date"]).year)
-
-
-def with_regime(losses: pd.DataFrame, regime: pd.Series) -> pd.DataFrame:
-    """Return one ticker's `losses` with the column `regime` known at the origin (`volatility_regime`)."""
-    return losses.assign(regime=regime.reindex(pd.DatetimeIndex(losses["origin_date"])).to_numpy())
 
 
 def volatility_regime(proxy: pd.Series, window: int = 22, minimum: int = 252) -> pd.Series:
     """Return low, middle or high per date, known at its close.
 
-    Parameters
-    ----------
-    proxy : Series
-        Daily proxy variance by date.
-    window : int
-        Days whose mean is the level of the day.
-    minimum : int
-        Days of history before the first regime; NaN until then.
-
-    Returns
-    -------
-    Series
-        The tercile of the level at t among the levels up to and including t, so that a later
-        crisis does not turn an earlier one into a calm.
+    The tercile of the mean of `proxy` over `window` days at t among those up to and including t, so that a later
+    crisis does not turn an earlier one into a calm; NaN until `minimum` days are known.
     """
     level = proxy.rolling(window).mean()
     past = level.expanding(minimum)

@@ -11,22 +11,13 @@ from volassets.evaluation.losses import with_losses
 from volassets.evaluation.verdict import SIGNIFICANT, difference_text, p_text
 
 PANEL_COLUMNS = (
-    "model",
-    "horizon",
-    "against",
-    "tickers",
-    "wins",
-    "significant_wins",
-    "significant_losses",
-    "mean_difference",
-    "dm_pooled",
-    "p_pooled",
-    "n",
-)
+    "model", "horizon", "against", "tickers", "wins", "significant_wins", "significant_losses", "mean_difference",
+    "dm_pooled", "p_pooled", "n",
+)  # fmt: skip
 
 
 def panel_comparison(scored: pd.DataFrame, against: str = BASELINE) -> pd.DataFrame:
-    """Compare every model with `against` on QLIKE over all tickers.
+    """Compare every other model with `against` on QLIKE over all tickers, each on the days that both models have.
 
     Parameters
     ----------
@@ -38,13 +29,10 @@ def panel_comparison(scored: pd.DataFrame, against: str = BASELINE) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Columns `PANEL_COLUMNS`, one row per model other than `against` and horizon. ``wins`` counts
-        tickers with the lower mean QLIKE, ``significant_wins`` and ``significant_losses`` those with
-        a Diebold-Mariano p-value under 5 %; ``mean_difference`` is the mean over tickers of the
-        relative QLIKE difference (-.10: ten per cent better). ``dm_pooled`` and ``p_pooled`` test
-        the differential averaged over the tickers of each origin, because tickers share their days
-        and counting each as independent would overstate the evidence; ``n`` is those origins.
-        Each ticker counts with the days that both models have there.
+        Rows of the table ``panel_comparisons``, one per model and horizon. ``significant_wins`` and
+        ``significant_losses`` have a Diebold-Mariano p-value under 5 %. ``dm_pooled`` and ``p_pooled`` test the
+        differential averaged over the tickers of each origin, because tickers share their days and counting each as
+        independent would overstate the evidence; ``n`` is those origins.
     """
     losses = with_losses(scored)
     rows = []
@@ -53,11 +41,12 @@ def panel_comparison(scored: pd.DataFrame, against: str = BASELINE) -> pd.DataFr
         matrices = {
             str(ticker): loss_matrix(group, "qlike") for ticker, group in of_horizon.groupby("ticker", sort=False)
         }
-        for model in dict.fromkeys(of_horizon["model"]):
-            if model != against:
-                row = _compared(matrices, str(model), against, horizon)
-                rows.extend([row] if row else [])
-    return pd.DataFrame(rows, columns=list(PANEL_COLUMNS))
+        rows += [
+            _compared(matrices, model, against, horizon)
+            for model in dict.fromkeys(of_horizon["model"])
+            if model != against
+        ]
+    return pd.DataFrame([row for row in rows if row], columns=list(PANEL_COLUMNS))
 
 
 def panel_verdict(scored: pd.DataFrame, against: str = BASELINE) -> list[str]:
@@ -65,36 +54,17 @@ def panel_verdict(scored: pd.DataFrame, against: str = BASELINE) -> list[str]:
     sentences = []
     losses = with_losses(scored)
     for horizon, rows in losses.groupby("horizon", sort=True):
-        best, second = _leaders(rows)
-        if second is None:
-            continue
-        rivals = list(dict.fromkeys(name for name in (against, second) if name != best and name in set(rows["model"])))
-        parts = []
-        for rival in rivals:
-            found = panel_comparison(rows[rows["model"].isin((best, rival))], rival)
-            if len(found):
-                parts.append(_sentence(found.iloc[0]))
+        best, *second = _leaders(rows)
+        rivals = [name for name in dict.fromkeys((against, *second)) if name != best and name in set(rows["model"])]
+        tests = [panel_comparison(rows[rows["model"].isin((best, rival))], rival) for rival in rivals]
+        parts = [_sentence(found.iloc[0]) for found in tests if len(found)]
         if parts:
-            text = f"{best} {'; '.join(parts)}."
-            sentences.append(f"Horizon {horizon}: {text}")
+            sentences.append(f"Horizon {horizon}: {best} {'; '.join(parts)}.")
     return sentences
 
 
 def pooled_scores(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over tickers of the leaderboard's scores, by model and horizon.
-
-    Parameters
-    ----------
-    board : DataFrame
-        From `volassets.evaluation.leaderboard.leaderboard`, all tickers.
-
-    Returns
-    -------
-    DataFrame
-        Columns model, horizon, tickers, n (origins over all tickers), the plain means of qlike,
-        qlike_vs_gjr, rmse, mae, r2 and coverage_90, and in_confidence_set: tickers whose 90 %
-        confidence set holds the model.
-    """
+    """Return the rows of ``panel_leaderboard``: plain means over tickers of the leaderboards in `board`."""
     means = ["qlike", "qlike_vs_gjr", "rmse", "mae", "r2", "coverage_90"]
     groups = board.groupby(["model", "horizon"], sort=False)
     pooled = groups[means].mean()
@@ -107,9 +77,7 @@ def pooled_scores(board: pd.DataFrame) -> pd.DataFrame:
 def _compared(matrices: dict[str, pd.DataFrame], model: str, against: str, horizon: int) -> dict[str, object] | None:
     differentials, relative, p_values = {}, [], []
     for ticker, matrix in matrices.items():
-        if not {model, against} <= set(matrix.columns):
-            continue
-        both = matrix[[model, against]].dropna()
+        both = matrix.reindex(columns=[model, against]).dropna()
         if both.empty:
             continue
         differentials[ticker] = both[model] - both[against]
@@ -135,13 +103,13 @@ def _compared(matrices: dict[str, pd.DataFrame], model: str, against: str, horiz
     }
 
 
-def _leaders(rows: pd.DataFrame) -> tuple[str, str | None]:
+def _leaders(rows: pd.DataFrame) -> list[str]:
     """Return the two models with the lowest mean of the tickers' mean QLIKE, on the days that all models share."""
     count = rows["model"].nunique()
     shared = rows.groupby(["ticker", "origin_date"])["model"].transform("nunique") == count
     used = rows[shared] if int(shared.sum()) >= FEWEST_DAYS * count else rows
     mean = used.groupby(["ticker", "model"])["qlike"].mean().groupby("model").mean().sort_values(kind="stable")
-    return str(mean.index[0]), str(mean.index[1]) if len(mean) > 1 else None
+    return list(mean.index[:2])
 
 
 def _sentence(row: pd.Series) -> str:

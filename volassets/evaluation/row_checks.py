@@ -18,15 +18,7 @@ COVERAGE_SLACK = 0.02
 
 
 def features_not_finite(features: pd.DataFrame, warm_up: Mapping[str, int]) -> list[Finding]:
-    """Find feature values that are missing or infinite after their warm-up.
-
-    Parameters
-    ----------
-    features : DataFrame
-        One ticker's feature table in order of its dates, index ``date``.
-    warm_up : mapping of str to int
-        Rows at the start in which a column may be empty.
-    """
+    """Find values of one ticker's feature table that are missing or infinite after their column's `warm_up` rows."""
     broken = []
     for name, rows in warm_up.items():
         values = features[name].to_numpy(dtype=np.float64)[rows:]
@@ -60,20 +52,14 @@ def fits_not_converged(fits: pd.DataFrame) -> list[Finding]:
 
 
 def forecasts_broken(forecasts: pd.DataFrame) -> list[Finding]:
-    """Find forecasts of one cell that are not positive and finite, or the same on every day of the month.
-
-    Parameters
-    ----------
-    forecasts : DataFrame
-        Columns model, horizon, origin_date, variance.
-    """
+    """Find forecasts of one cell that are not positive and finite, or the same on every day of the month."""
     findings = []
     variance = forecasts["variance"].to_numpy(dtype=np.float64)
     bad = forecasts.loc[~(np.isfinite(variance) & (variance > 0))]
     if len(bad):
-        columns = ["model", "horizon", "origin_date", "variance"]
         message = f"{len(bad)} variances are not positive and finite: compute the cell again with --force"
-        findings.append(Finding("not_positive", "error", message, bad[columns]))
+        shown = bad[["model", "horizon", "origin_date", "variance"]]
+        findings.append(Finding("not_positive", "error", message, shown))
     # A groupby costs more than the rest of the check, and every month of a range is checked.
     months: dict[tuple[str, int], list[float]] = {}
     for model, horizon, value in zip(forecasts["model"], forecasts["horizon"], variance.tolist(), strict=True):
@@ -92,15 +78,7 @@ def forecasts_broken(forecasts: pd.DataFrame) -> list[Finding]:
 
 
 def coverage_off(board: pd.DataFrame, level: float) -> list[Finding]:
-    """Find intervals whose realised coverage is further from `level` than chance allows.
-
-    Parameters
-    ----------
-    board : DataFrame
-        Rows of ``leaderboard``: model, horizon, n, coverage_90.
-    level : float
-        Nominal coverage.
-    """
+    """Find intervals of a leaderboard whose coverage is further from the nominal `level` than chance allows."""
     outcomes = board["n"] / board["horizon"]
     allowed = COVERAGE_DEVIATIONS * np.sqrt(level * (1 - level) / outcomes.clip(lower=1)) + COVERAGE_SLACK
     off = (outcomes >= COVERAGE_OUTCOMES) & ((board["coverage_90"] - level).abs() > allowed)

@@ -1,4 +1,4 @@
-"""Everything that is said of one ticker's forecasts, as the tables that are stored."""
+"""The comparison of one ticker's forecasts as the tables that are stored."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from volassets.evaluation.accuracy_tests import compare_pairs, mincer_zarnowitz
 from volassets.evaluation.backtest import Rules, backtest
 from volassets.evaluation.leaderboard import leaderboard
 from volassets.evaluation.losses import (
+    KEYS,
     on_common_sample,
     score_table,
     scored_rows,
     volatility_regime,
     with_losses,
-    with_regime,
-    with_year,
 )
 from volassets.evaluation.value_at_risk import value_at_risk
 from volassets.evaluation.verdict import backtest_verdict, leaderboard_verdict, risk_verdict
-
-PROXY, SQUARED_RETURN = "proxy", "squared_return"
 
 
 def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -> dict[str, pd.DataFrame]:
@@ -36,14 +33,9 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
         Its feature table: `return` and `proxy_variance` by date.
     rules : Rules
         Of the volatility-target strategies.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``leaderboard``, ``scores``, ``mincer_zarnowitz``, ``model_comparisons``, ``backtests``,
-        ``backtest_paths``, ``value_at_risk`` and ``verdicts``.
     """
     marked = on_common_sample(with_losses(scored))
+    targets = {"proxy": marked, "squared_return": _on_squared_returns(marked)}
     board = leaderboard(scored)
     pairs = compare_pairs(scored_rows(marked))
     tested = backtest(scored, features["return"], rules)
@@ -51,8 +43,8 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
     ticker = str(scored["ticker"].iloc[0])
     return {
         "leaderboard": board,
-        "scores": pd.concat(list(_slices(marked, features["proxy_variance"])), ignore_index=True),
-        "mincer_zarnowitz": _regressions(marked),
+        "scores": pd.concat(list(_slices(targets, features["proxy_variance"])), ignore_index=True),
+        "mincer_zarnowitz": _regressions(targets),
         "model_comparisons": pairs,
         "backtests": tested.table.assign(ticker=ticker),
         "backtest_paths": tested.paths.assign(ticker=ticker),
@@ -61,7 +53,7 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
     }
 
 
-def on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:
+def _on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:
     """Return `marked` scored against squared returns; its `qlike` is ln f + r^2/f, finite for a zero return."""
     error = (marked["squared_return"] - marked["variance"]) ** 2
     return marked.assign(
@@ -69,29 +61,23 @@ def on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _slices(marked: pd.DataFrame, proxy: pd.Series) -> Iterator[pd.DataFrame]:
+def _slices(targets: dict[str, pd.DataFrame], proxy: pd.Series) -> Iterator[pd.DataFrame]:
     regime = volatility_regime(proxy)
-    for target, rows in ((PROXY, marked), (SQUARED_RETURN, on_squared_returns(marked))):
-        for kind, sliced in (
-            ("all", rows.assign(slice="all")),
-            ("year", with_year(rows).rename(columns={"year": "slice"})),
-            ("regime", with_regime(rows, regime).rename(columns={"regime": "slice"})),
-        ):
-            table = score_table(sliced.dropna(subset=["slice"]), by=("slice",))
+    for target, rows in targets.items():
+        origins = pd.DatetimeIndex(rows["origin_date"])
+        for kind, names in (("all", "all"), ("year", origins.year), ("regime", regime.reindex(origins).to_numpy())):
+            table = score_table(rows.assign(slice=names).dropna(subset=["slice"]), by=("slice",))
             yield table.assign(slice=table["slice"].astype(str), slice_kind=kind, target=target)
 
 
-def _regressions(marked: pd.DataFrame) -> pd.DataFrame:
+def _regressions(targets: dict[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
-    for target, losses in ((PROXY, marked), (SQUARED_RETURN, on_squared_returns(marked))):
-        for _, own in scored_rows(losses).groupby(["ticker", "model", "horizon"], sort=False):
+    for target, losses in targets.items():
+        for key, own in scored_rows(losses).groupby(list(KEYS), sort=False):
             own = own.sort_values("origin_date")
-            ticker, model, horizon = own.iloc[0][["ticker", "model", "horizon"]]
-            values = mincer_zarnowitz(
-                own["realized_variance"].to_numpy(np.float64), own["variance"].to_numpy(np.float64), int(horizon)
-            )
-            names = {"ticker": ticker, "model": model, "horizon": horizon, "target": target, "n": len(own)}
-            rows.append({**names, **vars(values)})
+            y, f = (own[name].to_numpy(np.float64) for name in ("realized_variance", "variance"))
+            regression = mincer_zarnowitz(y, f, int(own["horizon"].iloc[0]))
+            rows.append({**dict(zip(KEYS, key, strict=True)), "target": target, **vars(regression)})
     return pd.DataFrame(rows)
 
 

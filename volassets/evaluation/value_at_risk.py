@@ -35,15 +35,10 @@ def filtered_quantiles(
     fewest : int
         Residuals needed before the first value at risk; NaN until then.
 
-    Returns
-    -------
-    ndarray, shape (n,)
-        sqrt(variance_i) times the `level` quantile of r_j / sqrt(variance_j) over the earlier
-        sessions j < i, all of them closed when the forecast of session i is made.
-
     Notes
     -----
-    Barone-Adesi, Giannopoulos and Vosper (1999).
+    sqrt(variance_i) times the `level` quantile of r_j / sqrt(variance_j) over the sessions j < i, closed when the
+    forecast of session i is made (Barone-Adesi, Giannopoulos and Vosper 1999).
     """
     deviation = np.sqrt(np.asarray(variance, np.float64))
     residual = pd.Series(np.asarray(returns, np.float64) / deviation)
@@ -54,25 +49,14 @@ def kupiec(violations: int, n: int, level: float) -> CoverageTest:
     """Test that violations happen with probability `level` (Kupiec 1995, one degree of freedom)."""
     if n == 0:
         return CoverageTest(float("nan"), float("nan"))
-    return _likelihood_ratio(
-        _log_likelihood(n - violations, violations, violations / n)
-        - _log_likelihood(n - violations, violations, level),
-        1,
-    )
+    free, fixed = (_log_likelihood(n - violations, violations, p) for p in (violations / n, level))
+    return _likelihood_ratio(free - fixed, 1)
 
 
 def christoffersen(hits: np.ndarray) -> CoverageTest:
     """Test that a violation does not make the next session's likelier (Christoffersen 1998, independence).
 
-    Parameters
-    ----------
-    hits : ndarray of bool, shape (n,)
-        Violations by session in order.
-
-    Returns
-    -------
-    CoverageTest
-        One degree of freedom; 0 and 1 without a violation that has a session after it.
+    `hits` holds the violations by session in order; 0 and 1 without a violation that has a session after it.
     """
     hits = np.asarray(hits, bool)
     if len(hits) < 2:
@@ -97,17 +81,15 @@ def value_at_risk(
     Parameters
     ----------
     scored : DataFrame
-        Forecasts of one ticker with the columns model, horizon, origin_date, variance; horizon 1
-        is used.
+        Forecasts of one ticker with the columns model, horizon, origin_date, variance; horizon 1 is used.
     returns : Series
         Daily log returns by date, all bars.
 
     Returns
     -------
     DataFrame
-        Columns model, level, n (sessions with a value at risk), violations, violation_rate,
-        kupiec_p, christoffersen_p (independence) and conditional_coverage_p (both together, two
-        degrees of freedom). Each model on all its own sessions; p-values are NaN where n is 0.
+        One row per model and level, each on all the `n` sessions that have a value at risk; p-values of Kupiec's test,
+        Christoffersen's, and both together, NaN where n is 0.
     """
     following = returns.shift(-1)
     rows = []

@@ -34,17 +34,7 @@ def names_text(names: Iterable[str]) -> str:
 
 
 def leaderboard_verdict(board: pd.DataFrame, pairs: pd.DataFrame, baseline: str = "gjr") -> str:
-    """Return the verdict on one ticker and horizon.
-
-    Parameters
-    ----------
-    board : DataFrame
-        Rows of `leaderboard` of one ticker and horizon.
-    pairs : DataFrame
-        Rows of `compare_pairs`; those of the same ticker, horizon and of QLIKE are used.
-    baseline : str
-        The model that `board` compares with.
-    """
+    """Return the verdict on the rows of a leaderboard of one ticker and horizon, with the rows of `compare_pairs`."""
     compared = board[board["complete"]] if board["complete"].any() else board
     ranked = compared.sort_values("qlike", kind="stable")
     best = ranked.iloc[0]
@@ -114,15 +104,9 @@ def sessions_text(horizon: int) -> str:
     return f"{horizon} session{'s' if horizon > 1 else ''} ahead"
 
 
-def _p_of(pairs: pd.DataFrame, ticker: str, horizon: int, a: str, b: str) -> float:
-    found = pairs[
-        (pairs["ticker"] == ticker)
-        & (pairs["horizon"] == horizon)
-        & (pairs["loss"] == "qlike")
-        & (pairs["model_a"] == a)
-        & (pairs["model_b"] == b)
-    ]
-    return float(found["p_value"].iloc[0]) if len(found) else float("nan")
+def _p_of(pairs: pd.DataFrame, *key: object) -> float:
+    found = pairs.set_index(["ticker", "horizon", "model_a", "model_b", "loss"])["p_value"]
+    return float(found.get((*key, "qlike"), float("nan")))
 
 
 def _decimal(value: float, places: int) -> str:

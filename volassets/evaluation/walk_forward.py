@@ -1,4 +1,4 @@
-"""One month's forecasts of one fit, as they are stored: the origins' variances with their intervals."""
+"""One month's forecasts of one fit with their intervals, as they are stored."""
 
 from __future__ import annotations
 
@@ -27,13 +27,10 @@ def forecast_month(
 
     Parameters
     ----------
-    model : Model
-        The specification that `fit` came from.
-    fit : Fit
+    model, fit : Model, Fit
         Filtered forward, never refitted.
     features : DataFrame
-        Feature table up to at least the last origin. Later rows change nothing: an interval at
-        origin t uses outcomes realised by the close of t.
+        Feature table up to at least the last origin; an interval at origin t uses outcomes realised by the close of t.
     origins : DatetimeIndex
         Origins of the fit's month (`volassets.timing.origins_of_month`), consecutive bars.
     level : float
@@ -44,9 +41,8 @@ def forecast_month(
     Returns
     -------
     DataFrame
-        Columns `FORECAST_COLUMNS`, by horizon and origin; `variance` daily decimal, `volatility`,
-        `lower` and `upper` annualised decimal. `lower` and `upper` are NaN while too few outcomes
-        are known. A horizon that the model does not forecast has no rows.
+        Columns `FORECAST_COLUMNS`, by horizon and origin; `variance` daily decimal, the others annualised decimal,
+        bounds NaN while too few outcomes are known. A horizon that the model does not forecast has no rows.
     """
     before = calibration_origins(pd.DatetimeIndex(features.index), fit.month)
     variances = model.forecast(fit, features, pd.DatetimeIndex(before.append(origins)))

@@ -109,7 +109,7 @@ def test_utility_is_that_of_the_forecast_where_the_cap_does_not_bind(result):
     assert daily["utility"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("smoothing", bt.SMOOTHINGS)
+@pytest.mark.parametrize("smoothing", ["daily", "smoothed_5", "band_15"])
 def test_weights_use_nothing_after_their_origin(result, smoothing):
     backtest, frame, returns = result
     cut = 300
