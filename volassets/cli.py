@@ -112,11 +112,8 @@ def run(
     """
     from volassets.commands.run import run_command
 
-    overrides = {
-        "source": source,
-        "csv_dir": csv_dir and str(Path(csv_dir).expanduser().resolve()),
-        "jobs": jobs,
-    }
+    folder = csv_dir and str(Path(csv_dir).expanduser().resolve())
+    overrides = {"source": source, "csv_dir": folder, "jobs": jobs}
     given = {key: value for key, value in overrides.items() if value is not None}
     chosen = None if models is None else [name.strip() for name in models.split(",")]
     return run_command(tickers, first, last, given, chosen, force)
@@ -136,10 +133,8 @@ def query(sql: str, style: str) -> None:
       volassets query "show tables"
     """
     from volassets.reporting.console import print_frame
-    from volassets.settings import load_settings
-    from volassets.warehouse.store import open_warehouse
 
-    print_frame(open_warehouse(load_settings()).query(sql), style)
+    print_frame(_warehouse().query(sql), style)
 
 
 @cli.group(cls=Group)
@@ -305,10 +300,7 @@ def backup(file: str) -> None:
     Example:
       volassets backup volassets-2026-11.duckdb
     """
-    from volassets.settings import load_settings
-    from volassets.warehouse.store import open_warehouse
-
-    open_warehouse(load_settings()).backup(Path(file))
+    _warehouse().backup(Path(file))
     click.echo(f"wrote {file}")
 
 
@@ -322,11 +314,16 @@ def restore(file: str) -> None:
     Example:
       volassets restore volassets-2026-11.duckdb
     """
+    _warehouse().restore(Path(file))
+    click.echo(f"restored {file}")
+
+
+def _warehouse() -> Any:
+    # Imported here, as all that is heavy: `--help` and completion must not wait for it.
     from volassets.settings import load_settings
     from volassets.warehouse.store import open_warehouse
 
-    open_warehouse(load_settings()).restore(Path(file))
-    click.echo(f"restored {file}")
+    return open_warehouse(load_settings())
 
 
 def main() -> None:

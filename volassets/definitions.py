@@ -1,9 +1,37 @@
-"""The graph, assembled."""
+"""The definitions of one home's settings: assets with their checks, jobs, schedules, sensors, resources."""
 
 import dagster as dg
 
-from volassets.orchestration.graph import build_definitions
-from volassets.settings import load_settings
+from volassets.orchestration.assets import build_assets
+from volassets.orchestration.jobs import build_jobs
+from volassets.orchestration.resources import Home
+from volassets.orchestration.schedules import build_schedules
+from volassets.orchestration.sensors import build_sensors
+from volassets.pipeline.steps import graph_steps
+from volassets.settings import Settings, load_settings
+
+
+def build_definitions(settings: Settings, home: Home | None = None, also: tuple[str, ...] = ()) -> dg.Definitions:
+    """Return the definitions of `settings`.
+
+    Parameters
+    ----------
+    settings : Settings
+    home : Home, optional
+        What the assets work on; the settings' own home by default.
+    also : tuple of str
+        Models that a run asks for beside the home's own.
+    """
+    steps = graph_steps(settings, also)
+    jobs = build_jobs(steps)
+    return dg.Definitions(
+        assets=build_assets(settings, steps),
+        jobs=list(jobs.values()),
+        schedules=build_schedules(settings, steps, jobs),
+        sensors=build_sensors(settings, jobs),
+        resources={"home": home or Home(settings)},
+        executor=dg.in_process_executor,
+    )
 
 
 @dg.definitions

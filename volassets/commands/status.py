@@ -36,13 +36,8 @@ def status_command() -> int:
         if instance is not None:
             differing += differences(state, listed, recorded, [ticker.ticker for ticker in portion])
     print_frame(pd.DataFrame([_row(ticker) for ticker in tickers]))
-    _print(
-        [
-            f"{t.ticker}: the last prices were not taken, the stored ones stand: {t.refused}"
-            for t in tickers
-            if t.refused
-        ]
-    )
+    refused = [ticker for ticker in tickers if ticker.refused]
+    _print([f"{t.ticker}: the last prices were not taken, the stored ones stand: {t.refused}" for t in refused])
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
     _print(_record(differing))
     _print(_orphaned([] if instance is None else orphaned_runs(instance, settings.home)))
@@ -61,9 +56,7 @@ def _instance(settings: Settings) -> Any:
 
 
 def _row(ticker: Any) -> dict[str, Any]:
-    missing = sum(cell.reason == MISSING for cell in ticker.cells)
-    stale = len(ticker.cells) - missing
-    months = ticker.months
+    missing, months = sum(cell.reason == MISSING for cell in ticker.cells), ticker.months
     if ticker.bars_to is None:
         state = "no bars yet"
     elif ticker.behind:
@@ -79,7 +72,7 @@ def _row(ticker: Any) -> dict[str, Any]:
         "to": f"{months[-1]:%Y-%m}" if months else "",
         "months": len(months),
         "missing": missing,
-        "stale": stale,
+        "stale": len(ticker.cells) - missing,
         "state": state,
     }
 
@@ -92,11 +85,10 @@ def _record(differing: Sequence[Any]) -> list[str]:
         + ("recorded in Dagster, not in the tables" if d.recorded else "in the tables, not recorded in Dagster")
         for d in differing
     ]
-    lines = lines[:SHOWN_LINES] + ([f"and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else [])
     by_ticker: dict[str, list[pd.Timestamp]] = {}
     for difference in differing:
         by_ticker.setdefault(difference.ticker, []).extend(difference.months)
-    return lines + [
+    return _cut(lines, SHOWN_LINES) + [
         f"to repair it: volassets run --ticker '{ticker}' --from {min(months):%Y-%m} --to {max(months):%Y-%m}"
         for ticker, months in list(by_ticker.items())[:SHOWN_LINES]
     ]
@@ -105,15 +97,17 @@ def _record(differing: Sequence[Any]) -> list[str]:
 def _orphaned(runs: Sequence[str]) -> list[str]:
     if not runs:
         return []
-    count = len(runs)
+    were, them = ("run was", "it") if len(runs) == 1 else ("runs were", "them")
     return [
-        f"{count} {'run was' if count == 1 else 'runs were'} killed and Dagster still shows "
-        f"{'it' if count == 1 else 'them'} as running: the next `volassets run` or the daemon closes that."
+        f"{len(runs)} {were} killed and Dagster still shows {them} as running: the next `volassets run` or the daemon "
+        "closes that."
     ]
 
 
-def _print(lines: list[str]) -> None:
-    for line in lines[: SHOWN_LINES * 2]:
+def _print(lines: list[str], shown: int = 2 * SHOWN_LINES) -> None:
+    for line in _cut(lines, shown):
         click.echo(line)
-    if len(lines) > SHOWN_LINES * 2:
-        click.echo(f"and {len(lines) - SHOWN_LINES * 2} more")
+
+
+def _cut(lines: list[str], shown: int) -> list[str]:
+    return lines[:shown] + ([f"and {len(lines) - shown} more"] if len(lines) > shown else [])

@@ -12,8 +12,8 @@ import dagster as dg
 
 from volassets.errors import VolassetsError
 from volassets.orchestration import metadata
-from volassets.orchestration.check_results import check_specs, evaluations
-from volassets.orchestration.jobs import block_name, op_name
+from volassets.orchestration.check_results import evaluations
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, block_name, op_name
 from volassets.orchestration.materializations import DATA_VERSION, data_version
 from volassets.orchestration.orphaned_runs import hold_run
 from volassets.orchestration.partitions import mapping, partitions_of
@@ -23,12 +23,10 @@ from volassets.pipeline.executor import Executor
 from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.report_pages import wants_pages, write_pages
 from volassets.pipeline.state import COMPLETE, NOTHING, State
-from volassets.pipeline.step import Step
+from volassets.pipeline.step import Check, Step
 from volassets.pipeline.steps import blocks
 from volassets.settings import Settings
 
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
 OWNER = "team:volassets"
 # A failure's text names this many of its cells.
@@ -39,17 +37,16 @@ Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 def build_assets(settings: Settings, steps: Sequence[Step]) -> list[dg.AssetsDefinition]:
     """Return the assets of `steps`, in pipeline order."""
-    scopes = {step.name: step.scope for step in steps}
-    return [_block(settings, block, scopes) for block in blocks(steps)]
+    return [_block(settings, block, {step.name: step.scope for step in steps}) for block in blocks(steps)]
 
 
-def _block(settings: Settings, block: tuple[Step, ...], scopes: Mapping[str, Scope]) -> dg.AssetsDefinition:
+def _block(settings: Settings, block: Sequence[Step], scopes: Mapping[str, Scope]) -> dg.AssetsDefinition:
     partitions = partitions_of(settings, block[0].scope)
 
     @dg.multi_asset(
         name=op_name(block_name(block)),
         specs=[_spec(settings, step, partitions, scopes) for step in block],
-        check_specs=[spec for step in block for spec in check_specs(step, partitions)],
+        check_specs=[_check_spec(step, check, partitions) for step in block for check in step.checks],
         can_subset=True,
         backfill_policy=None if partitions is None else dg.BackfillPolicy.single_run(),
         required_resource_keys={"home"},
@@ -74,6 +71,11 @@ def _spec(
         metadata=metadata.definition(step, settings),
         skippable=True,
     )
+
+
+def _check_spec(step: Step, check: Check, partitions: dg.PartitionsDefinition | None) -> dg.AssetCheckSpec:
+    common: dict[str, Any] = {"description": check.description, "blocking": check.blocking}
+    return dg.AssetCheckSpec(check.name, asset=step.name, partitions_def=partitions, **common)
 
 
 def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Sequence[Step]) -> Iterator[Event]:
@@ -177,18 +179,12 @@ class _Record:
         self, step: Step, partition: Partition, described: Mapping[str, Any]
     ) -> dg.AssetMaterialization:
         self._recorded.add((step.name, partition))
-        tags = {DATA_VERSION: data_version(self._state, step, partition)}
+        version = data_version(self._state, step, partition)
+        tags = {DATA_VERSION: version} if version else {}
         if step.scope is Scope.TICKER_MONTH:
-            tags |= {
-                f"{PARTITION_TAG}/refit_month": f"{partition.month:%Y-%m-%d}",
-                f"{PARTITION_TAG}/ticker": partition.ticker,
-            }
-        return dg.AssetMaterialization(
-            step.name,
-            partition=partition.key or None,
-            metadata=dict(described),
-            tags={k: v for k, v in tags.items() if v},
-        )
+            month, ticker = partition.key.split("|")
+            tags |= {f"{PARTITION_TAG}/refit_month": month, f"{PARTITION_TAG}/ticker": ticker}
+        return dg.AssetMaterialization(step.name, partition=partition.key or None, metadata=dict(described), tags=tags)
 
     def _results(
         self, step: Step, findings: Mapping[Partition, Mapping[str, Sequence[Any]]], items: Sequence[PartitionResult]

@@ -1,11 +1,8 @@
-"""Runs as Celery tasks, with one thing that dagster-celery's own launcher lacks: it notices a worker that is gone.
+"""Runs as Celery tasks whose worker is watched; named in ``deploy/dagster-celery.yaml``.
 
-The stock launcher asks the result backend, where the task of a killed worker stays STARTED for ever.
-This one asks the workers: a run that Dagster counts as started and that no worker has answered for
-during `missing_seconds` is failed, and the daemon's `run_retries` start it again elsewhere. Its
-finished cells are in the store, so the new run computes the others only.
-
-Named in ``dagster.yaml`` (``deploy/dagster-celery.yaml``); nothing else imports it.
+In the result backend, which the stock launcher asks, the task of a killed worker stays STARTED. This one asks the
+workers: a started run that none has answered for during `missing_seconds` is failed, and the daemon's `run_retries`
+start it again elsewhere. Its finished cells are in the store, so the new run computes the others only.
 """
 
 from __future__ import annotations
@@ -28,8 +25,8 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
     Parameters
     ----------
     missing_seconds : int
-        How long no worker may answer for a started run before it is failed. Longer than a network
-        pause that should be sat out; shorter only makes a run start twice, which is harmless.
+        How long no worker may answer for a started run before it is failed: longer than the network pauses to wait
+        for. Shorter makes a run start twice, which is harmless.
     **config
         As of `CeleryRunLauncher`.
     """
@@ -53,7 +50,7 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
         return cls(inst_data=inst_data, **config_value)
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Say whether a live worker has the run; an unreachable broker raises, so that nothing is judged then."""
+        """Return whether a live worker has the run; an unreachable broker raises, so that no run is failed for it."""
         now = time.monotonic()
         last = self._answered.setdefault(run.run_id, now)
         if run.tags.get(DAGSTER_CELERY_TASK_ID_TAG) in self._active_tasks():

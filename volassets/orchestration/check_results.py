@@ -16,20 +16,6 @@ from volassets.pipeline.step import Step
 SHOWN_ROWS = 20
 
 
-def check_specs(step: Step, partitions: dg.PartitionsDefinition | None) -> list[dg.AssetCheckSpec]:
-    """Return the checks of a step; each has one result per partition of its asset."""
-    return [
-        dg.AssetCheckSpec(
-            check.name,
-            asset=step.name,
-            description=check.description,
-            blocking=check.blocking,
-            partitions_def=partitions,
-        )
-        for check in step.checks
-    ]
-
-
 def evaluations(
     state: State,
     step: Step,

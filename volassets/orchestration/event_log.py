@@ -1,10 +1,9 @@
-"""Dagster's own history in SQLite, written more cheaply; `dagster.yaml` of a home names it.
+"""Dagster's event log in SQLite with its files kept open; `dagster.yaml` names it.
 
-A range of months leaves a few events per cell. Dagster's storage opens the files anew for each of them,
-which costs more than everything else about an event: a connection, every statement compiled again, and
-a wait for the disk at the commit and at the last close. Here the files stay open. A log in WAL
-mode stays consistent without the wait, also after kill -9; a power cut may lose the last events, and
-`volassets status` names what the tables have and the record has not.
+Dagster's own storage opens the files again for each of the few events per cell: a connection, every statement compiled
+again, a wait for the disk at the commit and at the close. A log in WAL mode stays consistent without that wait, also
+after kill -9; a power cut may lose the last events, and `volassets status` names what the tables have and the record
+has not.
 """
 
 from __future__ import annotations
@@ -27,14 +26,7 @@ KEPT_FILES = 4
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """Dagster's SQLite event log with its files kept open.
-
-    Parameters
-    ----------
-    base_dir : str
-        Directory of the files.
-    inst_data : ConfigurableClassData, optional
-    """
+    """Dagster's SQLite event log in the files of `base_dir`, kept open."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()

@@ -8,48 +8,10 @@ from pathlib import Path
 import dagster as dg
 
 from volassets.errors import InputError
-from volassets.file_lock import alone
+from volassets.file_lock import FileLock
 
-INSTANCE_YAML = """\
-# Dagster's instance: `volassets run`, `make ui` and the daemon share it.
-telemetry:
-  enabled: false
-# No dialogue about newsletters before the first look.
-nux:
-  enabled: false
-
-# A run fits its months in parallel by itself; more runs at once only share the same cores.
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-    # Scheduled runs of one ticker queue behind each other instead of waiting for its lock with a place taken.
-    tag_concurrency_limits:
-      - key: volassets/ticker
-        value:
-          applyLimitPerUniqueValue: true
-        limit: 1
-
-# Dagster's own five seconds are a long wait after a click.
-run_queue:
-  dequeue_interval_seconds: 1
-
-# The daemon starts a failed run once more; an asset's own failures say that they need a person.
-run_retries:
-  enabled: true
-  max_retries: 1
-  retry_on_asset_or_op_failure: false
-
-run_monitoring:
-  enabled: true
-
-# Dagster's SQLite with its files kept open: a few events per cell are written, thousands in a backfill.
-event_log_storage:
-  module: volassets.orchestration.event_log
-  class: KeptSqliteEventLogStorage
-  config:
-    home:
-      env: DAGSTER_HOME
-"""
+# What a new home gets; the project's own dagster.yaml says the same for its root.
+INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
 
 
 def prepare_instance(home: Path) -> Path:
@@ -65,9 +27,9 @@ def prepare_instance(home: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "dagster.yaml"
         if not file.exists():
-            file.write_text(INSTANCE_YAML, encoding="utf-8")
+            file.write_bytes(INSTANCE_FILE.read_bytes())
         # Two at once leave a schema that Dagster cannot read.
-        with alone(folder / ".lock"), _dagster_home(folder):
+        with FileLock(folder / ".lock").wait(), _dagster_home(folder):
             if not (folder / "history" / "runs" / "index.db").exists():
                 dg.DagsterInstance.from_config(str(folder)).dispose()
             return folder

@@ -22,10 +22,10 @@ Recorded = Mapping[str, Mapping[str, str]]
 
 def data_version(state: State, step: Step, partition: Partition) -> str:
     """Return the version of a complete partition: its one cell's hash, or a hash over those of its models."""
-    own = [model.name for model in step.models if model.name in state.context.settings.models]
-    names = own or [model.name for model in step.models] or [""]
     if step.compute is None:
         return step.fingerprint(state, partition, None)
+    models = [model.name for model in step.models]
+    names = [name for name in models if name in state.context.settings.models] or models or [""]
     hashes = [state.stored(step, partition, name) for name in names]
     return hashes[0] if len(hashes) == 1 else digest(*sorted(filter(None, hashes)))
 
@@ -37,18 +37,14 @@ def recorded_versions(instance: dg.DagsterInstance, steps: Iterable[Step]) -> di
         key = dg.AssetKey(step.name)
         if step.scope is Scope.ONCE:
             event = instance.get_latest_materialization_event(key)
-            version = (
-                (event.asset_materialization.tags or {}).get(DATA_VERSION)
-                if event and event.asset_materialization
-                else None
-            )
-            found[step.name] = {"": version} if version else {}
+            tags = event.asset_materialization.tags if event and event.asset_materialization else None
+            found[step.name] = {"": tags[DATA_VERSION]} if tags and DATA_VERSION in tags else {}
             continue
         # The one query for all partitions; the public interface reads them one by one.
-        tags = instance.event_log_storage.get_latest_tags_by_partition(
+        by_partition = instance.event_log_storage.get_latest_tags_by_partition(
             key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION]
         )
-        found[step.name] = {partition: values[DATA_VERSION] for partition, values in tags.items()}
+        found[step.name] = {partition: values[DATA_VERSION] for partition, values in by_partition.items()}
     return found
 
 

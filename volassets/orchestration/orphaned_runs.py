@@ -1,18 +1,17 @@
 """Runs whose process was killed: the kernel frees their lock, and Dagster's record is corrected.
 
-Dagster notices a run that its daemon launched. One of `volassets run`, or one that died together
-with the daemon, it would show as running without end and count against the queue's limit.
+Dagster itself notices only runs that its daemon launched; others would count as running and fill the queue's limit.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 import dagster as dg
 
-_held: dict[str, int] = {}
+from volassets.file_lock import FileLock
+
+_held: dict[str, FileLock] = {}
 _UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 
 
@@ -20,11 +19,9 @@ def hold_run(home: Path, run_id: str) -> None:
     """Lock the run's file for as long as this process lives."""
     if run_id in _held:
         return
-    folder = _folder(home)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / run_id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    fcntl.flock(handle, fcntl.LOCK_SH)
-    _held[run_id] = handle
+    lock = FileLock(_folder(home) / run_id, shared=True)
+    lock.take()
+    _held[run_id] = lock
 
 
 def orphaned_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
@@ -57,14 +54,7 @@ def _folder(home: Path) -> Path:
 
 
 def _is_free(file: Path) -> bool:
-    try:
-        handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    if not file.exists():
         return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
+    with FileLock(file) as lock:
+        return lock.take()

@@ -15,25 +15,11 @@ MONTH_DIMENSION, TICKER_DIMENSION = "refit_month", "ticker"
 
 
 def partitions_of(settings: Settings, scope: Scope) -> dg.PartitionsDefinition | None:
-    """Return the partitions of assets of a scope; None where there are none."""
-    if scope is Scope.TICKER:
-        return ticker_partitions(settings)
-    if scope is Scope.MONTH:
-        return month_partitions(settings)
-    if scope is Scope.TICKER_MONTH:
-        dimensions = {MONTH_DIMENSION: month_partitions(settings), TICKER_DIMENSION: ticker_partitions(settings)}
-        return dg.MultiPartitionsDefinition(dimensions)
-    return None
-
-
-def ticker_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
-    """Return one partition per ticker of the settings' list."""
-    return dg.StaticPartitionsDefinition(list(settings.tickers))
-
-
-def month_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
-    """Return one partition per refit month; the running month exists."""
-    return dg.MonthlyPartitionsDefinition(f"{settings.start_month}-01", end_offset=1)
+    """Return the partitions of assets of a scope: listed tickers, refit months with the running one, or both."""
+    tickers = dg.StaticPartitionsDefinition(list(settings.tickers))
+    months = dg.MonthlyPartitionsDefinition(f"{settings.start_month}-01", end_offset=1)
+    grid = dg.MultiPartitionsDefinition({MONTH_DIMENSION: months, TICKER_DIMENSION: tickers})
+    return {Scope.TICKER: tickers, Scope.MONTH: months, Scope.TICKER_MONTH: grid}.get(scope)
 
 
 def mapping(downstream: Scope, upstream: Scope) -> dg.PartitionMapping | None:

@@ -27,16 +27,7 @@ class RunOptions(dg.Config):
 
 
 class Home:
-    """One home's settings and source; opens the context of a run.
-
-    Parameters
-    ----------
-    settings : Settings
-    source : PriceSource, optional
-        Instead of the settings' own.
-    context : Context, optional
-        One that several runs of this process share, as those of one command do.
-    """
+    """One home's settings, with a source other than its own or a context that the runs of one command share."""
 
     def __init__(self, settings: Settings, source: PriceSource | None = None, context: Context | None = None) -> None:
         self.settings = settings

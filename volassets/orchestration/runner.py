@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from volassets.definitions import build_definitions
 from volassets.errors import InputError, VolassetsError
 from volassets.market.price_source import PriceSource
-from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import open_instance
-from volassets.orchestration.jobs import block_name
+from volassets.orchestration.jobs import block_name, described_tags, range_tags, run_config, step_error
 from volassets.orchestration.materializations import NOT_RECORDED, recorded_versions, unrecorded
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.orchestration.resources import Home
-from volassets.orchestration.run_requests import described_tags, range_tags, run_config
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
@@ -42,10 +42,8 @@ class Request:
 
     Attributes
     ----------
-    tickers : sequence of str
     first, last : Timestamp or None
         Refit months; None takes the first and last possible one.
-    force : bool
     models : sequence of str or None
         Models to fit; None takes the home's.
     jobs : int
@@ -106,14 +104,8 @@ class Runner:
             If no ticker has usable bars, or none can have a month that was asked for.
         """
         self._refused, self._left_out, self._reasons = {}, [], {}
-        self._context = Context(
-            self._settings,
-            models=request.models,
-            jobs=request.jobs,
-            source=self._source,
-            log=self._say,
-            now=self._now,
-        )
+        options: dict[str, Any] = {"models": request.models, "jobs": request.jobs, "log": self._say, "now": self._now}
+        self._context = Context(self._settings, source=self._source, **options)
         self._context.load_bars(request.tickers)
         months: Months = {}
         impossible: list[str] = []
@@ -141,9 +133,6 @@ class Runner:
         ----------
         months : dict of str to list of Timestamp
             From `prepare`.
-        request : Request
-        listener : callable
-            Takes the progress.
         """
         result = Result()
         for line in self._left_out:
@@ -162,10 +151,9 @@ class Runner:
             close_orphaned_runs(instance, self._settings.home)
             definitions = build_definitions(self._settings, Home(self._settings, context=self._context), models)
             job = definitions.get_repository_def().get_implicit_global_asset_job_def()
-            self._run = _Run(self._settings, instance, job, request, result, self._context)
             for block in blocks(steps):
                 asked = self._asked(block, months, request, instance, result)
-                self._run.materialize(block, asked)
+                self._materialize(block, asked, request, instance, job, result)
                 months = self._going_on(block, months)
         return result
 
@@ -214,13 +202,11 @@ class Runner:
         for cell in planned:
             asked.setdefault(cell.cell.step, []).append(cell.cell.partition)
         lines = summary(planned)
-        takes_bars = [step for step in block if step.compute is None]
-        for step in takes_bars:
-            listed = [Partition(ticker) for ticker in months if ticker in self._reasons]
-            if listed:
-                asked[step.name] = listed
-                reasons = [PlannedCell(Cell(step.name, place), self._reasons[place.ticker]) for place in listed]
-                lines = summary(reasons) + lines
+        fetched = [Partition(ticker) for ticker in months if ticker in self._reasons]
+        if block[0].compute is None and fetched:
+            prices = block[0].name
+            asked[prices] = fetched
+            lines = summary(PlannedCell(Cell(prices, place), self._reasons[place.ticker]) for place in fetched) + lines
         places = {step.name: partitions_of(step, months) for step in block}
         for name, partitions in unrecorded(state, block, places, recorded_versions(instance, block)).items():
             fresh = sorted(set(partitions) - set(asked.get(name, ())))
@@ -236,64 +222,40 @@ class Runner:
 
     def _going_on(self, block: Sequence[Step], months: Months) -> Months:
         """Return the months without the tickers that stop here: those without features of their bars."""
-        if not any(step.compute is None for step in block):
+        if block[0].compute is not None:
             return months
         state = State(self._context, list(months))
         return {ticker: listed for ticker, listed in months.items() if state.features_current(ticker)}
 
-
-class _Run:
-    """The runs of Dagster behind one request."""
-
-    def __init__(
+    def _materialize(
         self,
-        settings: Settings,
+        block: Sequence[Step],
+        asked: Mapping[str, Sequence[Partition]],
+        request: Request,
         instance: dg.DagsterInstance,
         job: dg.JobDefinition,
-        request: Request,
         result: Result,
-        context: Context,
     ) -> None:
-        self._settings, self._instance, self._job = settings, instance, job
-        self._request, self._result, self._context = request, result, context
-
-    def materialize(self, block: Sequence[Step], asked: Mapping[str, Sequence[Partition]]) -> None:
         """Run a block over the partitions that any of its steps is asked for."""
         partitions = list(dict.fromkeys(place for listed in asked.values() for place in listed))
         if not partitions:
             return
-        request, name = self._request, block_name(block)
-        options = {
-            "force": request.force,
-            "jobs": request.jobs,
-            "models": list(request.models or ()),
-            "pictures": False,
-        }
-        self._context.fetch_only = (
-            {place.ticker for place in asked.get(block[0].name, ())} if block[0].compute is None else None
-        )
-        outcome = self._job.execute_in_process(
-            run_config={**run_config(name, partitions, **options), **QUIET},
-            instance=self._instance,
+        options = {"force": request.force, "jobs": request.jobs, "models": list(request.models or ())}
+        takes_bars = block[0].compute is None
+        self._context.fetch_only = {place.ticker for place in asked.get(block[0].name, ())} if takes_bars else None
+        outcome = job.execute_in_process(
+            run_config={**run_config(block_name(block), partitions, pictures=False, **options), **QUIET},
+            instance=instance,
             asset_selection=[dg.AssetKey(step.name) for step in block if step.name in asked],
             tags={**described_tags(partitions, COMMAND_LINE), **range_tags(self._settings, partitions)},
             raise_on_error=False,
         )
-        if not outcome.success:
-            if any(_is_interruption(event) for event in outcome.all_events):
-                raise KeyboardInterrupt
-            for event in outcome.all_events:
-                if event.is_step_failure:
-                    self._note_step_failure(name, event)
-
-    def _note_step_failure(self, name: str, event: dg.DagsterEvent) -> None:
-        """Note a failure that no cell has reported."""
-        failure = event.step_failure_data
-        text = failure.user_failure_data.description if failure.user_failure_data else None
-        if text is None and failure.error is not None:
-            text = (failure.error.cause or failure.error).message.strip()
-        if not self._result.failures:
-            self._result.failures["", name] = text or "failed"
+        if any(_is_interruption(event) for event in outcome.all_events):
+            raise KeyboardInterrupt
+        texts = [step_error(event) for event in outcome.all_events if event.is_step_failure]
+        # Failed cells have reported themselves; this is a failure of the run around them.
+        if texts and not result.failures:
+            result.failures["", block_name(block)] = texts[0] or "failed"
 
 
 def _note_failure(result: Result, progress: Progress) -> None:

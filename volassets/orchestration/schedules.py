@@ -14,8 +14,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from volassets.orchestration.jobs import Jobs, block_name
-from volassets.orchestration.run_requests import block_request
+from volassets.orchestration.jobs import Jobs, block_name, block_request
 from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months

@@ -1,14 +1,13 @@
 """What follows a scheduled run: the comparison of its tickers, the panel, and a message about a failure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from urllib.request import Request, urlopen
 
 import dagster as dg
 
-from volassets.orchestration.jobs import Jobs, op_name
+from volassets.orchestration.jobs import SCHEDULE_TAG, Jobs, block_request, op_name, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
-from volassets.orchestration.run_requests import SCHEDULE_TAG, block_request
 from volassets.pipeline.cells import Partition, partitions_of_spans
 from volassets.settings import Settings
 
@@ -29,7 +28,8 @@ def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
     @dg.run_failure_sensor(name="tell_failures", default_status=RUNNING)
     def tell_failures(context: dg.RunFailureSensorContext) -> None:
         """Log one line per failed run, and post it to the webhook where one is set."""
-        message = failure_message(context.dagster_run, context.failure_event.message or "", _step_errors(context))
+        errors = [step_error(event) for event in context.get_step_failure_events()]
+        message = failure_message(context.dagster_run, context.failure_event.message or "", errors)
         context.log.error(message["text"])
         if settings.webhook:
             problem = post(settings.webhook, message)
@@ -94,7 +94,7 @@ def panel_request(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.RunReq
     return dg.RunRequest(run_key=f"panel:{run.run_id}")
 
 
-def failure_message(run: dg.DagsterRun, reason: str, errors: Iterator[str] | list[str]) -> dict[str, str]:
+def failure_message(run: dg.DagsterRun, reason: str, errors: Sequence[str]) -> dict[str, str]:
     """Return what is sent about a failed run; `text` is one line."""
     tags = run.tags
     first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition") or ""
@@ -120,14 +120,3 @@ def post(url: str, message: Mapping[str, str]) -> str:
     except (OSError, ValueError) as error:
         return f"the webhook did not take the message: {error}"
     return ""
-
-
-def _step_errors(context: dg.RunFailureSensorContext) -> list[str]:
-    texts = []
-    for event in context.get_step_failure_events():
-        failure = event.step_failure_data
-        if failure.user_failure_data and failure.user_failure_data.description:
-            texts.append(failure.user_failure_data.description)
-        elif failure.error:
-            texts.append((failure.error.cause or failure.error).message)
-    return texts

@@ -9,7 +9,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG, build_assets
+from volassets.orchestration.assets import build_assets
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from volassets.orchestration.resources import Home
 from volassets.orchestration.runner import QUIET
 from volassets.pipeline.steps import graph_steps

@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 
 import volassets
-from volassets.orchestration.graph import build_definitions
-from volassets.orchestration.instance import INSTANCE_YAML
+from volassets.definitions import build_definitions
+from volassets.orchestration.instance import INSTANCE_FILE
 from volassets.settings import load_settings
 
 ASSETS = [
@@ -95,7 +95,7 @@ def test_partitions_policies_and_descriptions(home: Path) -> None:
 
 def test_dagster_yaml_is_the_one_that_a_home_gets() -> None:
     root = Path(volassets.__file__).parents[1]
-    assert (root / "dagster.yaml").read_text(encoding="utf-8") == INSTANCE_YAML
+    assert (root / "dagster.yaml").read_text(encoding="utf-8") == INSTANCE_FILE.read_text(encoding="utf-8")
 
 
 def test_many_processes_may_create_the_instance_at_once(home: Path) -> None:

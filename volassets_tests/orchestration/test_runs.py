@@ -8,13 +8,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from volassets.definitions import build_definitions
 from volassets.market.price_source import make_source
 from volassets.models.garch import Garch
-from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
-from volassets.orchestration.graph import build_definitions
 from volassets.orchestration.instance import open_instance
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, run_config
 from volassets.orchestration.materializations import DATA_VERSION
-from volassets.orchestration.run_requests import run_config
 from volassets.orchestration.runner import QUIET, Request, Result, Runner
 from volassets.pipeline.cells import Partition
 from volassets.settings import Settings

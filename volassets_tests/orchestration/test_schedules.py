@@ -12,10 +12,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
-from volassets.orchestration.graph import build_definitions
-from volassets.orchestration.jobs import op_name
-from volassets.orchestration.run_requests import TICKERS_TAG
+from volassets.definitions import build_definitions
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, TICKERS_TAG, op_name
 from volassets.orchestration.schedules import hour_before
 from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope, bounding_range, partitions_of_spans

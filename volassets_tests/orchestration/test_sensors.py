@@ -15,12 +15,10 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration.assets import RANGE_END_TAG, RANGE_START_TAG
-from volassets.orchestration.graph import build_definitions
-from volassets.orchestration.jobs import op_name
+from volassets.definitions import build_definitions
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, SCHEDULE_TAG, op_name, run_config
 from volassets.orchestration.orphaned_runs import close_orphaned_runs, hold_run, orphaned_runs
 from volassets.orchestration.resources import RunOptions
-from volassets.orchestration.run_requests import SCHEDULE_TAG, run_config
 from volassets.orchestration.sensors import comparison_request, panel_request, post
 from volassets.pipeline.cells import Partition
 from volassets.settings import load_settings
