@@ -1,4 +1,4 @@
-"""Whole files on a directory or, by URL, on an object store: written at once, requests repeated where that is safe."""
+"""Whole files, in a directory or by URL on an object store; requests are repeated where that is safe."""
 
 from __future__ import annotations
 
@@ -55,18 +55,12 @@ def reaching(place: str) -> Iterator[None]:
 
 def attempts(remote: bool) -> Retrying:
     """Return how often a request is made: three times on a directory, for a minute on an object store."""
-    from tenacity import (
-        Retrying,
-        retry_if_not_exception_type,
-        stop_after_attempt,
-        stop_after_delay,
-        wait_random_exponential,
-    )
+    import tenacity
 
-    return Retrying(
-        retry=retry_if_not_exception_type(LASTING),
-        wait=wait_random_exponential(multiplier=0.05, max=5),
-        stop=stop_after_delay(REMOTE_SECONDS) if remote else stop_after_attempt(3),
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_not_exception_type(LASTING),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+        stop=tenacity.stop_after_delay(REMOTE_SECONDS) if remote else tenacity.stop_after_attempt(3),
         reraise=True,
     )
 
@@ -102,14 +96,19 @@ def write_whole(place: str | Path, content: bytes) -> None:
         with reaching(str(place)):
             attempts(remote=True)(fs.pipe_file, path, content)
         return
-    place = Path(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".{place.name}.{uuid4().hex}")
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(Path(place)) as draft:
+        draft.write_bytes(content)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a path to write, and put what lies there in the place of `file` after the block, whole."""
+    draft = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place)
+        yield draft
+        with draft.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)

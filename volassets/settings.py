@@ -6,29 +6,23 @@ its own settings. The environment wins over the file, the file over the defaults
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
-from volassets.settings_parsing import is_cron, parse_text, wrong_kind
 
 FILE_NAME = "volassets.toml"
 HOME_VARIABLE = "VOLASSETS_HOME"
@@ -39,19 +33,19 @@ BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 INTERNAL = ("model_sections", "home")
 UNKNOWN = "unknown setting {}: remove it or correct its name; `volassets.toml` lists every key."
 IMPOSSIBLE = "setting {} = {!r} is not possible: {}. Correct it in volassets.toml, the environment or the command."
+RULES = {
+    "int_type": "give a whole number",
+    "float_type": "give a number",
+    "bool_type": "give true or false",
+    "tuple_type": "give a list",
+}
 DEFAULT_MODELS = tuple(name for name in MODELS if name != "lstm_reference")
 
 
 class Settings(BaseModel):
-    """The validated settings of one home.
+    """The validated settings of one home, from `load_settings`."""
 
-    Raises
-    ------
-    InputError
-        From `load_settings`, naming the key, the value and the rule.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tickers: tuple[str, ...] = Field(
         BUNDLED_TICKERS, description="Partitions of the graph; append only, the order is kept."
@@ -61,7 +55,7 @@ class Settings(BaseModel):
     start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
     start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
-    models: tuple[str, ...] = Field(DEFAULT_MODELS, description="Models to fit and compare.")
+    models: tuple[str, ...] = Field(DEFAULT_MODELS, description=f"Models to fit and compare, of {', '.join(MODELS)}.")
     horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
     proxy: Literal["gk_overnight", "squared_return"] = Field(
         "gk_overnight", description="Variance proxy; squared_return accepts close-only bars."
@@ -81,7 +75,7 @@ class Settings(BaseModel):
     transaction_cost_bps: float = Field(5.0, ge=0, le=1000, description="Cost per unit of turnover, basis points.")
     slippage_bps: float = Field(1.0, ge=0, le=1000, description="Slippage per unit of turnover, basis points.")
     importance: Literal["never", "yearly", "monthly"] = Field(
-        "yearly", description="Refits with permutation importance: none, each January's, all."
+        "yearly", description="Refits with permutation importance: none, each January's, or all."
     )
     refit_schedule: str = Field("0 6 1 * *", description="Cron of monthly_refit.")
     update_schedule: str = Field("0 22 * * 1-5", description="Cron of daily_update.")
@@ -157,9 +151,15 @@ class Settings(BaseModel):
     @field_validator("refit_schedule", "update_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
-        if not is_cron(value):
-            raise ValueError("give the five fields of a cron line, such as 0 6 1 * *")
-        return value
+        from croniter import CroniterError, croniter
+
+        try:
+            # The next tick, because 31 February has the right form.
+            if len(value.split()) == 5 and croniter(value, 0).get_next():
+                return value
+        except CroniterError:
+            pass
+        raise ValueError("give the five fields of a cron line, such as 0 6 1 * *")
 
     @field_validator("warehouse")
     @classmethod
@@ -186,10 +186,14 @@ class Settings(BaseModel):
         if name not in MODELS:
             raise InputError(f"unknown model {name!r}: choose from {', '.join(MODELS)}.")
         section = self.model_sections.get(name, {})
-        if "device" in _spec_fields(MODELS[name]):
+        if "device" in spec_fields(MODELS[name]):
             section = {"device": self.device, **section}
+        for key, value in section.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(IMPOSSIBLE.format(f"[{name}] {key}", value, "give a finite number"))
         try:
-            return TypeAdapter(MODELS[name]).validate_python(section)
+            # As JSON, because there a list is a tuple and nothing else is converted.
+            return TypeAdapter(MODELS[name]).validate_json(json.dumps(section, default=str), strict=True)
         except ValidationError as error:
             raise InputError(_first_error(error, f"[{name}] ")) from None
 
@@ -201,11 +205,8 @@ class Settings(BaseModel):
     @property
     def workers(self) -> int:
         """Worker processes to use."""
-        return (
-            self.jobs or len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else self.jobs or os.cpu_count() or 1
-        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return self.jobs or cores or 1
 
     @property
     def files(self) -> str:
@@ -266,37 +267,23 @@ def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None 
     home = home or home_directory()
     values = _read_file(home / FILE_NAME)
     sections = {
-        name: values.pop(name) for name in list(values) if isinstance(values[name], dict) and name != "calendars"
+        name: values.pop(name)
+        for name in list(values)
+        if isinstance(values[name], dict) and name not in Settings.model_fields
     }
     _merge_environment(values, sections)
     values.update(overrides or {})
-    _require_kinds(values, sections)
+    for key in INTERNAL:
+        if key in values:
+            raise InputError(UNKNOWN.format(key))
+    values |= {"model_sections": sections, "home": str(home)}
     try:
-        settings = Settings(**{**values, "model_sections": sections, "home": home})
+        settings = Settings.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise InputError(_first_error(error, "")) from None
     for name in MODELS:
         _require_members(settings, settings.model(name))
     return settings
-
-
-def _require_kinds(values: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse values that only a conversion would make right, and keys that are no settings."""
-    for key, value in values.items():
-        field = Settings.model_fields.get(key)
-        if field is None or key in INTERNAL:
-            raise InputError(UNKNOWN.format(key))
-        _require_kind(key, value, field.annotation)
-    for name, section in sections.items():
-        for key, field in _spec_fields(MODELS[name]).items() if name in MODELS else ():
-            if key in section:
-                _require_kind(f"[{name}] {key}", section[key], field.annotation)
-
-
-def _require_kind(key: str, value: Any, annotation: Any) -> None:
-    rule = wrong_kind(value, annotation)
-    if rule:
-        raise InputError(IMPOSSIBLE.format(key, value, rule))
 
 
 def _require_members(settings: Settings, model: Model) -> None:
@@ -321,20 +308,16 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read as settings: {error}. Mend the file, or move it away to start from the defaults."
+            f"{path} cannot be read as settings: {error}. Correct the file, or move it away to start from the defaults."
         ) from None
 
 
 def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
     """Put `VOLASSETS_<KEY>` and `VOLASSETS_<MODEL>_<KEY>` over the file's values; refuse unknown ones."""
-    known: dict[str, tuple[str | None, str, Any]] = {
-        f"{PREFIX}{key.upper()}": (None, key, field.annotation)
-        for key, field in Settings.model_fields.items()
-        if key not in INTERNAL
-    }
+    own = {key: field for key, field in Settings.model_fields.items() if key not in INTERNAL}
+    known = {f"{PREFIX}{key}".upper(): ("", key, field) for key, field in own.items()}
     for name, model in MODELS.items():
-        for key, field in _spec_fields(model).items():
-            known[f"{PREFIX}{name.upper()}_{key.upper()}"] = (name, key, field.annotation)
+        known |= {f"{PREFIX}{name}_{key}".upper(): (name, key, field) for key, field in spec_fields(model).items()}
     for variable, text in os.environ.items():
         if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
             continue
@@ -343,20 +326,31 @@ def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any
                 f"{variable} is set, but no setting has that name: unset it, or correct its name; `{FILE_NAME}` lists "
                 "every key."
             )
-        section, key, annotation = known[variable]
-        place = values if section is None else sections.setdefault(section, {})
-        place[key] = parse_text(text, annotation)
+        section, key, field = known[variable]
+        (sections.setdefault(section, {}) if section else values)[key] = _parse(text, field.annotation)
 
 
-def _spec_fields(model: type[Model]) -> dict[str, Any]:
+def _parse(text: str, annotation: Any) -> Any:
+    """Return what TOML would give; a list is JSON, or entries with commas between them."""
+    if get_origin(annotation) is tuple and not text.lstrip().startswith("["):
+        entry = get_args(annotation)[0]
+        return [_parse(part.strip(), entry) for part in text.split(",")] if text.strip() else []
+    if get_origin(annotation) in (tuple, dict) or annotation in (int, float, bool):
+        with suppress(ValueError):
+            return json.loads(text)
+    return text
+
+
+def spec_fields(model: type[Model]) -> dict[str, Any]:
+    """Return the fields of a model's specification, its settings, by name."""
     return getattr(model, "__pydantic_fields__", {})
 
 
 def _first_error(error: ValidationError, where: str) -> str:
     detail = error.errors()[0]
-    key = (
-        ".".join(str(part) for part in detail["loc"] if part not in ("function-after", "model_sections")) or "settings"
-    )
+    parts = [str(part) for part in detail["loc"] if part not in ("function-after", "model_sections")]
+    key = ".".join(parts) or "settings"
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return UNKNOWN.format(f"{where}{key}")
-    return IMPOSSIBLE.format(f"{where}{key}", detail["input"], detail["msg"].removeprefix("Value error, "))
+    rule = RULES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return IMPOSSIBLE.format(f"{where}{key}", detail["input"], rule)

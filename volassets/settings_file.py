@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import tomlkit
 
 from volassets.errors import InputError
-from volassets.file_lock import alone
+from volassets.file_lock import FileLock
 from volassets.models.registry import MODELS
-from volassets.settings import FILE_NAME, HOME_VARIABLE, Settings, check_ticker_name, load_settings
+from volassets.object_io import write_whole
+from volassets.settings import FILE_NAME, HOME_VARIABLE, Settings, check_ticker_name, load_settings, spec_fields
 
 HEADER = "Settings of volassets. Every key can also be set as VOLASSETS_<KEY>, a model's as VOLASSETS_<MODEL>_<KEY>."
 
@@ -32,13 +32,13 @@ def ensure_home(settings: Settings) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         file = home / FILE_NAME
         if not file.exists():
-            _replace(file, default_text())
+            write_whole(file, default_text().encode())
         elif not os.access(home, os.W_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
         raise InputError(
             f"{home} cannot be written ({error.strerror or error}): set {HOME_VARIABLE} to a directory that you may "
-            "write to, or mend its permissions."
+            "write to, or correct its permissions."
         ) from None
     return home
 
@@ -47,33 +47,28 @@ def default_text() -> str:
     """Return the file with every key at its default, its description beside it."""
     document = tomlkit.document()
     document.add(tomlkit.comment(HEADER))
-    for key, field in Settings.model_fields.items():
-        if field.exclude:
-            continue
-        _add(document, key, field.get_default(call_default_factory=True), field.description or "")
+    _add(document, {key: field for key, field in Settings.model_fields.items() if not field.exclude})
     for name, model in MODELS.items():
-        fields = getattr(model, "__pydantic_fields__", {})
-        if fields:
+        if fields := spec_fields(model):
             table = tomlkit.table()
-            for key, field in fields.items():
-                _add(table, key, field.get_default(call_default_factory=True), field.description or "")
+            _add(table, fields)
             document.add(tomlkit.nl())
             document.add(name, table)
     return tomlkit.dumps(document)
 
 
-def _add(container: Any, key: str, value: Any, description: str) -> None:
-    if isinstance(value, tuple):
-        value = list(value)
-    if isinstance(value, dict):
-        table = tomlkit.inline_table()
-        table.update(value)
-        item: Any = table
-    else:
-        item = tomlkit.item(value) if not isinstance(value, date) else tomlkit.date(value.isoformat())
-    if description:
-        item.comment(description)
-    container.add(key, item)
+def _add(container: Any, fields: Mapping[str, Any]) -> None:
+    """Add each field's default with its description, and the values to choose from, beside it."""
+    for key, field in fields.items():
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, dict):
+            item: Any = tomlkit.inline_table()
+            item.update(value)
+        else:
+            item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        item.comment(field.description + (f" One of {', '.join(choices)}." if choices else ""))
+        container.add(key, item)
 
 
 def add(tickers: Sequence[str]) -> list[str]:
@@ -118,7 +113,7 @@ def _changing(settings: Settings) -> Iterator[list[str]]:
             "VOLASSETS_TICKERS is set and wins over the file: unset it to keep the list in volassets.toml."
         )
     home = ensure_home(settings)
-    with alone(home / "locks" / "settings.lock"):
+    with FileLock(home / "locks" / "settings.lock").wait():
         listed = list(load_settings().tickers)
         yield listed
         _write_tickers(home / FILE_NAME, listed)
@@ -131,11 +126,4 @@ def _write_tickers(file: Path, tickers: list[str]) -> None:
         document = tomlkit.parse("tickers = []\n" + tomlkit.dumps(document))
     document["tickers"].clear()
     document["tickers"].extend(tickers)
-    _replace(file, tomlkit.dumps(document))
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write through a temporary name, so that a kill leaves the old file or the new one."""
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    write_whole(file, tomlkit.dumps(document).encode())

@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
@@ -35,11 +34,6 @@ class NextSession(Protocol):
 
 def refit_month(value: str | date | pd.Timestamp) -> pd.Timestamp:
     """Return the first day of the month of `value`, at midnight without time zone.
-
-    Parameters
-    ----------
-    value : str, date or Timestamp
-        ``YYYY-MM``, ``YYYY-MM-DD`` or a date inside the month.
 
     Raises
     ------
@@ -70,33 +64,13 @@ def training_length(index: pd.DatetimeIndex, month: pd.Timestamp) -> int:
 def origins_of_month(index: pd.DatetimeIndex, month: pd.Timestamp, calendar: NextSession) -> pd.DatetimeIndex:
     """Return the origins in `index` whose next calendar session lies in `month`.
 
-    Parameters
-    ----------
-    index : DatetimeIndex
-        Dates of the bars, strictly increasing.
-    month : Timestamp
-        First day of the refit month.
-    calendar : NextSession
-        Gives the target date of an origin, known in advance, so that the last origin does not
-        need the bar after it.
-
-    Returns
-    -------
-    DatetimeIndex
-        Origins in order; empty where the bars end before the month's last preceding session.
+    `index` holds the dates of the bars, strictly increasing. The calendar knows the target date in advance, so
+    the last origin does not need the bar after it.
     """
     end = month + pd.offsets.MonthBegin(1)
     first = max(training_length(index, month) - 1, 0)
     candidates = index[first : training_length(index, end)]
     return candidates[[month <= calendar.next_session(day) < end for day in candidates]]
-
-
-def label_is_realised(n_rows: int, horizon: int) -> np.ndarray:
-    """Return the mask, shape (n_rows,), of origins whose h-session label lies inside the rows.
-
-    Origin i needs rows i+1 .. i+h, so the last `horizon` entries are False.
-    """
-    return np.arange(n_rows) < n_rows - horizon
 
 
 def first_possible_month(index: pd.DatetimeIndex, minimum_rows: int) -> pd.Timestamp | None:

@@ -11,7 +11,6 @@ import pytest
 from volassets.errors import InputError
 from volassets.models.registry import MODELS
 from volassets.settings import PREFIX, Settings, check_ticker_name, load_settings
-from volassets.settings_parsing import is_cron
 
 
 @pytest.fixture(autouse=True)
@@ -269,17 +268,18 @@ def test_the_device_reaches_the_networks_and_a_section_wins(home):
 
 
 @pytest.mark.parametrize("line", ["0 6 1 * *", "*/15 * * * *", "0 22 * * MON-FRI", "5,10 1-3/2 1 jan 6"])
-def test_cron_lines_that_are_right(line):
+def test_cron_lines_that_are_right(home, line):
     from dagster._utils.schedules import is_valid_cron_string
 
-    assert is_cron(line)
+    assert load_settings(home, {"refit_schedule": line}).refit_schedule == line
     assert is_valid_cron_string(line)
 
 
 @pytest.mark.parametrize(
     "line",
     ["", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *",
-     "5-1 * * * *", "1,,2 * * * *", "a * * * *", "* * * * xyz", "-1 * * * *", "² * * * *"],
+     "1,,2 * * * *", "a * * * *", "* * * * xyz", "-1 * * * *", "² * * * *", "@daily", "0 0 31 2 *"],
 )  # fmt: skip
-def test_cron_lines_that_are_wrong(line):
-    assert not is_cron(line)
+def test_cron_lines_that_are_wrong(home, line):
+    with pytest.raises(InputError, match=r"update_schedule = .*five fields of a cron line"):
+        load_settings(home, {"update_schedule": line})

@@ -13,7 +13,6 @@ from volassets.market.calendar import calendar_for
 from volassets.timing import (
     contiguous,
     first_possible_month,
-    label_is_realised,
     last_possible_month,
     months_between,
     origins_of_month,
@@ -107,21 +106,6 @@ def test_no_bar_before_the_month_gives_no_origin_before_it():
     assert list(origins_of_month(index, month("2018-10"), CALENDAR)) == list(index)
     assert len(origins_of_month(index, month("2018-09"), CALENDAR)) == 0
     assert len(origins_of_month(index, month("2018-12"), CALENDAR)) == 0
-
-
-def test_a_label_needs_the_bars_up_to_its_horizon():
-    assert label_is_realised(5, 1).tolist() == [True, True, True, True, False]
-    assert label_is_realised(5, 5).tolist() == [False] * 5
-    assert label_is_realised(5, 22).tolist() == [False] * 5
-    assert label_is_realised(0, 1).tolist() == []
-
-
-def test_a_label_mask_is_where_the_target_is_known():
-    from volassets.features.targets import target
-
-    proxy = pd.Series(np.arange(1.0, 31.0), index=pd.bdate_range("2018-01-01", periods=30))
-    for horizon in (1, 5, 22):
-        assert (target(proxy, horizon, 1.0).notna().to_numpy() == label_is_realised(30, horizon)).all()
 
 
 def test_the_first_possible_month_has_the_bars_before_it(sp500_bars):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from volassets.errors import VolassetsError
+from volassets.file_lock import FileLock
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.locks import WriteLock
+from volassets.pipeline.locks import wait_for_run, write_lock
 from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
 from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
@@ -35,7 +36,7 @@ class _Todo:
 
     cells: list[_CellToCompute]
     left: int = 0
-    lock: WriteLock | None = None
+    lock: FileLock | None = None
 
     def release(self) -> None:
         """Give the lock back if it is held."""
@@ -190,8 +191,8 @@ class Executor:
                 yield from self._drained(step, todo, self._jobs(step, todo, names, busy))
                 names = busy
                 if names:
-                    todo[names[0]].lock = lock = WriteLock(self._context.settings.home, names[0])
-                    lock.wait(self._context.log)
+                    todo[names[0]].lock = lock = write_lock(self._context.settings.home, names[0])
+                    wait_for_run(lock, names[0], self._context.log)
                     self._state.cell_hashes.reload(
                         step.table, {place.ticker for n in names for place, *_ in todo[n].cells}
                     )
@@ -219,7 +220,7 @@ class Executor:
     def _taken(self, todo: dict[str, _Todo], name: str) -> bool:
         entry = todo[name]
         if entry.lock is None:
-            lock = WriteLock(self._context.settings.home, name)
+            lock = write_lock(self._context.settings.home, name)
             if not lock.take():
                 lock.release()
                 return False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from volassets.errors import InputError
+from volassets.object_io import write_whole
 from volassets.reporting.page_data import Store
 from volassets.settings import Settings
 
@@ -18,16 +18,7 @@ def report_path(settings: Settings, ticker: str | None) -> Path:
 
 
 def write_report(store: Store, settings: Settings, ticker: str | None, target: Path | None = None) -> Path:
-    """Write the report of `ticker`, or the panel's, and return its file.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-    ticker : str or None
-        None writes the panel's.
-    target : Path, optional
-        Another file than `report_path`.
+    """Write the report of `ticker`, or the panel's for None, to `target` or `report_path`, and return its file.
 
     Raises
     ------
@@ -44,19 +35,11 @@ def write_report(store: Store, settings: Settings, ticker: str | None, target: P
         # Links are relative, so that the directory can be moved or served; elsewhere they would lead nowhere.
         here = path.parent.glob("*.html")
         page = panel_page(store, settings, {file.stem: file.name for file in here if file.name != PANEL_FILE})
-    _replace(path, page)
-    return path
-
-
-def _replace(path: Path, page: str) -> None:
-    """Write all of a page or nothing: a reader never sees half of one."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(page, "utf-8")
-        partial.replace(path)
+        write_whole(path, page.encode())
     except OSError as error:
         raise InputError(
             f"the report {path} cannot be written: {error.strerror}. Make the directory writable, or choose "
             "another file with `volassets report --out`."
         ) from None
+    return path

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.object_io import attempts, file_system, reaching
+from volassets.object_io import attempts, file_system, reaching, write_whole
 from volassets.warehouse.declarations import Table
 from volassets.warehouse.write_checks import StoreError
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 WHOLE_TABLE = "all"
-# Beside the tables, so that a rename stays on one file system and no listing of a table sees it.
-UNFINISHED = ".unfinished"
 COPIED_AT_ONCE = 1000
 
 
@@ -43,11 +39,8 @@ def encoded(value: Any) -> str:
 class CellFiles:
     """The files of all cells below one URL.
 
-    Parameters
-    ----------
-    url : str
-        A directory, or any URL that fsspec knows; its options come from fsspec's configuration
-        (``FSSPEC_S3_ENDPOINT_URL`` and so on).
+    `url` is a directory or what fsspec knows; its options come from fsspec's configuration
+    (``FSSPEC_S3_ENDPOINT_URL`` and so on).
     """
 
     def __init__(self, url: str) -> None:
@@ -89,22 +82,14 @@ class CellFiles:
                 return []
 
     def put(self, path: str, rows: pd.DataFrame, table: Table) -> None:
-        """Write a file so that a reader sees the old one or the new one, never a part.
-
-        Raises
-        ------
-        StoreError
-            If it cannot be written; the old file stays.
-        """
-        content = _parquet(rows, table)
-        # One request replaces an object as a whole, and may be repeated.
-        place = self._rename_into_place if self.is_local else self.fs.pipe_file
+        """Write a cell's file whole; StoreError if it cannot be written, the old file stays."""
         try:
-            self.attempts(place, path, content)
+            # One request replaces an object as a whole.
+            self.attempts(write_whole if self.is_local else self.fs.pipe_file, path, _parquet(rows, table))
         except Exception as error:
             raise StoreError(
-                f"{path} could not be written: {error}. The old rows of this cell are as they were; make room or mend "
-                "the cause and ask again."
+                f"{path} could not be written: {error}. The old rows of this cell are as they were; free some space or "
+                "correct the cause and run this again."
             ) from None
 
     @property
@@ -139,17 +124,6 @@ class CellFiles:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(contents[path])
         return [str(copy) for copy in copies]
-
-    def _rename_into_place(self, path: str, content: bytes) -> None:
-        unfinished = f"{self.root}/{UNFINISHED}/{os.getpid()}-{uuid.uuid4().hex}"
-        self.fs.makedirs(f"{self.root}/{UNFINISHED}", exist_ok=True)
-        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        try:
-            self.fs.pipe_file(unfinished, content)
-            self.fs.mv(unfinished, path)
-        finally:
-            if self.fs.exists(unfinished):
-                self.fs.rm_file(unfinished)
 
 
 def _parquet(rows: pd.DataFrame, table: Table) -> bytes:

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from volassets.file_lock import LOG_AFTER_SECONDS, FileLock
 from volassets.warehouse.write_checks import StoreError
 
 PATIENCE_SECONDS = 600.0
-SILENT_SECONDS = 2.0
 REMIND_SECONDS = 30.0
 
-log = logging.getLogger("volassets.warehouse")
+log_line = logging.getLogger("volassets.warehouse").warning
 
 
 class Patience:
-    """One wait with a deadline, which says what it waits for after `SILENT_SECONDS` and again now and then.
-
-    Parameters
-    ----------
-    path : Path
-        The database.
-    seconds : float
-        From construction to giving up.
-    say : callable
-        Takes a line of text.
-    """
+    """One wait for the database `path`: it gives up after `seconds`, and logs by `say` what it waits for."""
 
     def __init__(self, path: Path, seconds: float, say: Callable[[str], None]) -> None:
-        self._path = path
+        self._path, self._limit, self._say = path, seconds, say
         self._start = time.monotonic()
-        self._seconds = seconds
-        self._say = say
-        self._said: set[str] = set()
-        self._next = SILENT_SECONDS
+        self._logged: set[str] = set()
+        self._next = LOG_AFTER_SECONDS
 
     @property
     def seconds(self) -> float:
@@ -47,28 +32,17 @@ class Patience:
         return time.monotonic() - self._start
 
     def waited(self, for_what: str) -> None:
-        """Note that the wait for `for_what` goes on.
-
-        Raises
-        ------
-        StoreError
-            When the deadline has passed.
-        """
+        """Note that the wait for `for_what` goes on; StoreError once the time is up."""
         seconds = self.seconds
-        if seconds > self._seconds:
+        if seconds > self._limit:
             raise StoreError(
-                f"{self._path} was not free for {self._seconds:.0f} s: waited for {for_what}. Close what holds it and "
-                "ask again; nothing was written."
+                f"{self._path} was not free for {self._limit:.0f} s: waited for {for_what}. Close what holds it and "
+                "run this again; nothing was written."
             )
-        if seconds > self._next or (seconds > SILENT_SECONDS and for_what not in self._said):
-            self._said.add(for_what)
-            self._say(f"waiting for {for_what} to let go of {self._path} ({seconds:.0f} s so far)")
+        if seconds > self._next or (seconds > LOG_AFTER_SECONDS and for_what not in self._logged):
+            self._logged.add(for_what)
+            self._say(f"waiting for {for_what} to release {self._path} ({seconds:.0f} s so far)")
             self._next = seconds + REMIND_SECONDS
-
-
-def log_line(line: str) -> None:
-    """Say `line` in the log, the default of everything that waits."""
-    log.warning(line)
 
 
 @contextmanager
@@ -78,44 +52,26 @@ def locked(path: Path, exclusive: bool, patience: Patience) -> Iterator[None]:
     A writer first takes ``<path>.lock.queue``, through which every reader passes, so that a stream
     of overlapping readers cannot keep it out.
     """
-    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    opened: list[int] = []
-    try:
-        for name in (f"{path}.lock.queue", f"{path}.lock"):
-            handle = _open(name, exclusive)
-            if handle is None:
-                continue
-            opened.append(handle)
-            _take(handle, kind, "a reader or writer" if exclusive else "a writer", patience)
-        if len(opened) == 2:
-            os.close(opened.pop(0))
+    for_what = "a reader or writer" if exclusive else "a writer"
+    with ExitStack() as held:
+        locks = [lock for end in (".lock.queue", ".lock") if (lock := _lock(f"{path}{end}", exclusive))]
+        for lock in locks:
+            held.enter_context(lock)
+        for lock in locks:
+            lock.wait(lambda seconds: patience.waited(for_what))
+        if len(locks) == 2:
+            locks[0].release()
         yield
-    finally:
-        for handle in opened:
-            os.close(handle)
 
 
-def _open(name: str, exclusive: bool) -> int | None:
+def _lock(name: str, exclusive: bool) -> FileLock | None:
     try:
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return FileLock(Path(name), shared=not exclusive)
     except OSError as error:
         if exclusive:
             raise StoreError(
                 f"{name} cannot be opened for writing ({error.strerror}): make the directory writable, or choose "
                 "another home. Nothing was written."
             ) from None
-    # Somebody who may only read the directory can share the lock where it exists.
-    try:
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        # Somebody who may only read the directory has no lock to share where none exists.
         return None
-
-
-def _take(handle: int, kind: int, for_what: str, patience: Patience) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            patience.waited(for_what)
-            time.sleep(random.uniform(0.002, 0.02))

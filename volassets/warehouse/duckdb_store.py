@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from volassets.object_io import replacing
 from volassets.warehouse.database_lock import PATIENCE_SECONDS, Patience, locked, log_line
 from volassets.warehouse.declarations import Table, cast, quoted
 from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
@@ -38,18 +38,7 @@ class Damaged(StoreError):
 
 
 class DuckDBWarehouse(Warehouse):
-    """`$VOLASSETS_HOME/volassets.duckdb`.
-
-    Parameters
-    ----------
-    settings : Settings
-    patience : float
-        Seconds to wait for others.
-    say : callable
-        Takes a line when a wait gets long.
-    path : Path, optional
-        Another file than the home's.
-    """
+    """`$VOLASSETS_HOME/volassets.duckdb`, or the file `path`; `patience` and `say` as in `open_warehouse`."""
 
     def __init__(
         self,
@@ -104,8 +93,8 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute("COMMIT")
         except duckdb.Error as error:
             raise StoreError(
-                f"{self.path} could not be written: {error}. The old rows are as they were; make room or mend the "
-                "cause and ask again."
+                f"{self.path} could not be written: {error}. The old rows are as they were; free some space or correct "
+                "the cause and run this again."
             ) from None
 
     def _create(self) -> None:
@@ -114,44 +103,41 @@ class DuckDBWarehouse(Warehouse):
 
         if self.path.exists():
             return
-        new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(self.path, True, Patience(self.path, self._seconds, self._say)):
+            with self._locked():
                 if self.path.exists():
                     return
-                new.unlink(missing_ok=True)
-                with duckdb.connect(str(new)) as connection:
+                with replacing(self.path) as new, duckdb.connect(str(new)) as connection:
                     self.schema.apply(connection)
-                os.rename(new, self.path)
+                    connection.close()
         except (OSError, duckdb.Error) as error:
             raise StoreError(
                 f"{self.path} cannot be created: {error}. Make the directory writable, or choose another home with "
                 "VOLASSETS_HOME. Nothing was written."
             ) from None
-        finally:
-            for leftover in (new, Path(f"{new}.wal")):
-                with suppress(OSError):
-                    leftover.unlink(missing_ok=True)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self.path, True, Patience(self.path, self._seconds, self._say))
 
     @contextmanager
     def connect(self, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
         """Yield a connection for one batch of statements, after waiting for whoever has the file open.
 
-        While a stranger holds it, the side-car lock is given back between the attempts, so that our
-        readers go on beside a stranger that only reads.
+        While another program holds it, the side-car lock is released between the attempts, so that our
+        readers go on beside a program that only reads.
 
         Raises
         ------
         StoreError
             The file is not a database, cannot be opened, or was not free in time.
         """
-        from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+        import tenacity
 
         patience = Patience(self.path, self._seconds, self._say)
-        attempts = Retrying(
-            retry=retry_if_exception_type(_Passing),
-            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Passing),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
             before_sleep=lambda state: patience.waited(str(state.outcome.exception() if state.outcome else "")),
         )
         connection, opened = attempts(self._open, read_only, patience)
@@ -182,7 +168,7 @@ class DuckDBWarehouse(Warehouse):
                 connection.close()
                 put_in_place(Path(file), self.path)
         except Damaged:
-            with locked(self.path, True, Patience(self.path, self._seconds, self._say)):
+            with self._locked():
                 self._log.unlink(missing_ok=True)
                 put_in_place(Path(file), self.path)
 
@@ -214,7 +200,8 @@ class DuckDBWarehouse(Warehouse):
             except duckdb.Error as error:
                 raise self._explained(error, patience) from None
             stack.callback(connection.close)
-            _quiet(connection)
+            # A bar on standard output would stand among a command's answers.
+            connection.execute("SET enable_progress_bar = false")
             return connection, stack.pop_all()
 
     def _explained(self, error: Exception, patience: Patience) -> Exception:
@@ -233,11 +220,6 @@ class DuckDBWarehouse(Warehouse):
                 "or move the file away. It was not touched."
             )
         return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
-
-
-def _quiet(connection: DuckDBPyConnection) -> None:
-    """Keep DuckDB from drawing a bar on standard output, where it would stand among a command's answers."""
-    connection.execute("SET enable_progress_bar = false")
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:
@@ -285,20 +267,9 @@ def _insert(connection: DuckDBPyConnection, table: Table, rows: pd.DataFrame) ->
 
 
 def put_in_place(source: Path, destination: Path) -> None:
-    """Copy a file so that `destination` is the old one or the new one whole, whatever happens in between.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be written; `destination` is as it was.
-    """
-    part = destination.with_name(f"{destination.name}.new-{os.getpid()}")
+    """Copy a file over `destination`, whole or not at all; StoreError if it cannot be written."""
     try:
-        shutil.copyfile(source, part)
-        with open(part, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(part, destination)
+        with replacing(destination) as draft:
+            shutil.copyfile(source, draft)
     except OSError as error:
         raise StoreError(f"{destination} cannot be written: {error}. It is as it was.") from None
-    finally:
-        part.unlink(missing_ok=True)

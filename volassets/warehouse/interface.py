@@ -205,7 +205,9 @@ class Warehouse(ABC):
         except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
             raise InputError(f"the query cannot be answered: {error}") from None
         except (duckdb.Error, OSError) as error:
-            raise StoreError(f"{self.place} could not be read: {error}. Ask again when the cause is mended.") from None
+            raise StoreError(
+                f"{self.place} could not be read: {error}. Correct the cause and run this again."
+            ) from None
 
     def _checked_replacement(self, change: Replacement) -> CheckedReplacement:
         table = self.table(change.table)

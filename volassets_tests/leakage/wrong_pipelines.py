@@ -16,7 +16,7 @@ from volassets.features.selection import select_features
 from volassets.features.targets import proxy_ratio, target
 from volassets.market.calendar import SessionCalendar
 from volassets.models.window import training_rows
-from volassets.timing import label_is_realised, origins_of_month
+from volassets.timing import origins_of_month
 
 HORIZONS = (1, 5)
 USED = ("log_proxy", "log_proxy_5", "log_proxy_22", "return_z")
@@ -57,7 +57,7 @@ class Steps:
     def known(self, features: pd.DataFrame, horizon: int) -> pd.Index:
         """Origins whose label is realised before the month."""
         past = self.past(features)
-        return past.index[label_is_realised(len(past), horizon)]
+        return past.index[: max(len(past) - horizon, 0)]
 
     def noise(self, features: pd.DataFrame) -> float:
         """Random start of the fit, from a fixed seed."""

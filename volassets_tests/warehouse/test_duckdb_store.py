@@ -116,7 +116,7 @@ def test_a_connection_of_this_process_is_in_the_way_too(settings: Settings) -> N
 
 
 def test_the_wait_for_one_of_ours_is_said_after_a_moment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_lock, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(database_lock, "LOG_AFTER_SECONDS", 0.1)
     store(settings)
     said: list[str] = []
     free = threading.Event()
