@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from volassets import __version__
 from volassets.errors import InputError, VolassetsError
 
 DONE, SOME_FAILED, WRONG_INPUT = 0, 1, 2
@@ -26,7 +27,7 @@ class Group(click.Group):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.version_option(package_name="volassets")
+@click.version_option(__version__)
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
     """Walk-forward volatility forecasting: every number in one DuckDB file.

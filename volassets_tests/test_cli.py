@@ -20,6 +20,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import volassets
 from volassets.cli import cli
 from volassets.reporting import console
 from volassets.settings import PREFIX
@@ -86,7 +87,8 @@ def test_the_commands_of_the_design_are_there():
 def test_the_version_is_the_packages():
     from importlib.metadata import version
 
-    assert version("volassets") in call("--version").output
+    assert call("--version").output == f"volassets, version {volassets.__version__}\n"
+    assert version("volassets") == volassets.__version__
 
 
 def test_tickers_are_listed_added_and_removed(home):

@@ -17,12 +17,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import volassets
 from volassets.clock import utc_now
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "volassets"
 FLOW = ("market", "features", "models", "evaluation", "reporting")
-SHARED = ("clock", "errors", "file_lock", "object_io", "settings", "settings_file", "settings_parsing", "timing")
+SHARED = ("clock", "errors", "file_lock", "object_io", "settings", "settings_file", "timing")
 FILES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
 # From the lowest to the highest; what is below imports nothing that is above.
@@ -237,6 +238,24 @@ def loaded_by(statement: str, home: Path) -> set[str]:
     return {name.split(".")[0] for name in result.stdout.split()}
 
 
+def test_the_package_itself_loads_nothing_but_its_version(tmp_path):
+    assert not list(imports(PACKAGE / "__init__.py"))
+    statement = "import volassets; assert volassets.__version__"
+    assert loaded_by(statement, tmp_path) - loaded_by("pass", tmp_path) == {"volassets"}
+
+
+def test_the_version_is_declared_once():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    assert parser["metadata"]["version"] == "attr: volassets.__version__"
+    deployed = [path for path in (ROOT / "deploy").rglob("*.yaml") if "volassets" in path.read_text("utf-8")]
+    tags = {
+        name_of(path): set(re.findall(r"(?:volassets:|\btag: )([\d.]+)", path.read_text("utf-8"))) for path in deployed
+    }
+    assert any(tags.values())
+    assert not {name: found for name, found in tags.items() if found - {volassets.__version__}}
+
+
 def test_the_command_line_loads_nothing_heavy(tmp_path):
     heavy = {"torch", "dagster", "matplotlib", "pandas", "arch", "sklearn", "statsmodels", "duckdb", "rich"}
     assert not loaded_by("import volassets.cli", tmp_path) & heavy
@@ -250,7 +269,7 @@ def test_settings_load_no_model_library(tmp_path):
 def test_the_code_location_loads_no_model_library(tmp_path):
     heavy = {"torch", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance"}
     statement = (
-        "from volassets.orchestration.graph import build_definitions\n"
+        "from volassets.definitions import build_definitions\n"
         "from volassets.settings import load_settings\n"
         "build_definitions(load_settings())"
     )
