@@ -21,7 +21,7 @@ from volassets.orchestration.resources import Home
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
-from volassets.pipeline.price_fetching import fetch, reason_to_fetch
+from volassets.pipeline.price_intake import fetch, reason_to_fetch
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step

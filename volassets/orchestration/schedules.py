@@ -18,7 +18,7 @@ from volassets.orchestration.jobs import Jobs, block_name, block_request
 from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
-from volassets.pipeline.price_fetching import LOCAL_SOURCES
+from volassets.pipeline.price_intake import LOCAL_SOURCES
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks
 from volassets.settings import Settings

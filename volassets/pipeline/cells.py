@@ -6,7 +6,7 @@ models); a partition is what an orchestrator shows as one thing to materialize: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -27,15 +27,7 @@ class Scope(Enum):
 
 
 class Partition(NamedTuple):
-    """A partition of a step.
-
-    Attributes
-    ----------
-    ticker : str
-        A ticker, or the name of a portfolio; empty where the scope has none.
-    month : Timestamp or None
-        Refit month; None where the scope has none.
-    """
+    """A partition of a step: a ticker (or a portfolio's name) and a refit month, each where the scope has one."""
 
     ticker: str = ""
     month: pd.Timestamp | None = None
@@ -50,6 +42,12 @@ class Partition(NamedTuple):
     def label(self) -> str:
         """The partition in a message: ``^GSPC 2016-01``."""
         return " ".join(part for part in (self.ticker, "" if self.month is None else f"{self.month:%Y-%m}") if part)
+
+    @property
+    def refit_month(self) -> pd.Timestamp:
+        """The month, of a scope that has one."""
+        assert self.month is not None
+        return self.month
 
 
 class Cell(NamedTuple):
@@ -81,20 +79,11 @@ def parse_partition(scope: Scope, key: str) -> Partition:
     raise InputError(f"partition key {key!r} is not of the form {form}: correct it.")
 
 
-def bounding_range(partitions: Iterable[Partition], tickers: Iterable[str]) -> tuple[Partition, Partition]:
-    """Return the corners of the smallest rectangle of months and tickers that holds all `partitions`.
-
-    Parameters
-    ----------
-    partitions : iterable of Partition
-        At least one.
-    tickers : iterable of str
-        The settings' list: a range follows its order.
-    """
+def bounding_range(partitions: Sequence[Partition], tickers: Iterable[str]) -> tuple[Partition, Partition]:
+    """Return the corners of the smallest rectangle of months and tickers, in their listed order, of `partitions`."""
     listed = {ticker: place for place, ticker in enumerate(tickers)}
-    wanted = list(partitions)
-    names = sorted({partition.ticker for partition in wanted}, key=lambda name: listed.get(name, -1))
-    months = sorted({partition.month for partition in wanted if partition.month is not None})
+    names = sorted({partition.ticker for partition in partitions}, key=lambda name: listed.get(name, -1))
+    months = sorted({partition.month for partition in partitions if partition.month is not None})
     first, last = (months[0], months[-1]) if months else (None, None)
     return Partition(names[0], first), Partition(names[-1], last)
 
@@ -103,16 +92,16 @@ def spans(partitions: Iterable[Partition]) -> dict[str, list[str]]:
     """Return partitions as text for run options: ticker to month spans, ``2016-01..2018-12`` or ``2016-01``."""
     months: dict[str, list[pd.Timestamp]] = {}
     for partition in partitions:
-        months.setdefault(partition.ticker, [])
+        listed = months.setdefault(partition.ticker, [])
         if partition.month is not None:
-            months[partition.ticker].append(partition.month)
+            listed.append(partition.month)
     return {
         ticker: [f"{a:%Y-%m}" if a == b else f"{a:%Y-%m}..{b:%Y-%m}" for a, b in contiguous(listed)]
         for ticker, listed in months.items()
     }
 
 
-def partitions_of_spans(given: dict[str, list[str]]) -> list[Partition]:
+def partitions_of_spans(given: Mapping[str, Sequence[str]]) -> list[Partition]:
     """Return the partitions that `spans` wrote down.
 
     Raises

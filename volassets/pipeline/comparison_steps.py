@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
@@ -11,15 +11,13 @@ from volassets.evaluation import row_checks
 from volassets.evaluation.backtest import Rules
 from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
 from volassets.evaluation.ticker_comparison import compare_ticker
-from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Rows, Step
-
-if TYPE_CHECKING:
-    from volassets.pipeline.state import State
-    from volassets.settings import Settings
+from volassets.pipeline.upstream_rows import ticker_check
+from volassets.settings import Settings
 
 COMPARISON, PANEL, SCORED = "comparison_reports", "panel_report", "scored_forecasts"
 COMPARISON_TABLES = (
@@ -44,30 +42,32 @@ _SCORED = """
 """
 
 
-def comparison_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
+def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
     """Yield the comparison of a ticker and the panel."""
-    forecasts = tuple(f"{family}_forecasts" for family in dict.fromkeys(model.family for model in models))
+    shared: dict[str, Any] = {"group": "evaluation", "kinds": ("duckdb", "python"), "has_page": True}
+    coverage = ticker_check(
+        "leaderboard", lambda state, board: row_checks.coverage_off(board, state.context.settings.interval_level)
+    )
+    leakage = ticker_check("audit_results", lambda _state, results: row_checks.audit_failures(results))
     yield Step(
         name=COMPARISON,
         scope=Scope.TICKER,
         tables=COMPARISON_TABLES,
-        upstream=(*forecasts, "realized_vol_features"),
+        upstream=(*dict.fromkeys(f"{model.family}_forecasts" for model in models), FEATURES),
         description="Leaderboard, tests, backtests and value at risk of a ticker over all its forecasts.\n\n"
         "Grain: one row per ticker, model and horizon in `leaderboard`; the other comparison tables beside it. Every "
         "current model is in it, whatever the last run fitted. Every score is of forecasts whose sessions have passed.",
-        group="evaluation",
-        kinds=("duckdb", "python"),
         fingerprint=_comparison_hash,
         compute=comparison_rows,
         job="compare",
-        has_page=True,
         load=_load_scored,
         gap=_no_outcome,
         checks=(
-            Check("intervals_cover", "Realised coverage is what the intervals promise.", _coverage),
-            Check("no_leakage", "The last leakage audit found nothing.", _audit),
+            Check("intervals_cover", "Realised coverage is what the intervals promise.", coverage),
+            Check("no_leakage", "The last leakage audit found nothing.", leakage),
         ),
         cells_per_job=1,
+        **shared,
     )
     yield Step(
         name=PANEL,
@@ -76,15 +76,13 @@ def comparison_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[
         upstream=(COMPARISON,),
         description="The comparison over every ticker that has one: pooled scores, wins and pooled tests.\n\n"
         "Grain: one row per model and horizon.",
-        group="evaluation",
-        kinds=("duckdb", "python"),
         fingerprint=_panel_hash,
         compute=panel_rows,
         job="compare_panel",
-        has_page=True,
         load=_load_panel,
         needs_features=False,
         gap=lambda state, *_: "" if state.cell_hashes.hashes("leaderboard") else "no ticker has a comparison yet",
+        **shared,
     )
 
 
@@ -104,13 +102,8 @@ def panel_rows(inputs: Inputs) -> Output:
     scored = inputs.rows[SCORED]
     sentences = panel_verdict(scored)
     texts = pd.DataFrame({"position": range(1, len(sentences) + 1), "text": pd.Series(sentences, dtype=object)})
-    return Output(
-        {
-            "panel_leaderboard": pooled_scores(inputs.rows["leaderboard"]),
-            "panel_comparisons": panel_comparison(scored),
-            "panel_verdicts": texts,
-        }
-    )
+    tables = pooled_scores(inputs.rows["leaderboard"]), panel_comparison(scored), texts
+    return Output(dict(zip(PANEL_TABLES, tables, strict=True)))
 
 
 def _comparison_hash(state: State, partition: Partition, _model: Model | None) -> str:
@@ -119,7 +112,7 @@ def _comparison_hash(state: State, partition: Partition, _model: Model | None) -
         return ""
     rules = str(backtest_rules(state.context.settings))
     values = [value for *_, value in cells]
-    return digest(values, state.prints(partition).features(), rules, CODE_VERSIONS["comparison"])
+    return digest(values, state.fingerprints(partition).features(), rules, CODE_VERSIONS["comparison"])
 
 
 def _panel_hash(state: State, _partition: Partition, _model: Model | None) -> str:
@@ -161,14 +154,3 @@ def _load_panel(state: State, partitions: Sequence[Partition]) -> Mapping[Partit
     scored = scored_forecasts(state, sorted(board["ticker"].unique()))
     rows = pd.concat(scored.values(), ignore_index=True) if scored else pd.DataFrame()
     return {partition: {"leaderboard": board, SCORED: rows} for partition in partitions}
-
-
-def _coverage(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    board = state.context.warehouse.read("leaderboard", ticker=[partition.ticker for partition in partitions])
-    level = state.context.settings.interval_level
-    return {place: row_checks.coverage_off(board[board["ticker"] == place.ticker], level) for place in partitions}
-
-
-def _audit(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    results = state.context.warehouse.read("audit_results", ticker=[partition.ticker for partition in partitions])
-    return {place: row_checks.audit_failures(results[results["ticker"] == place.ticker]) for place in partitions}

@@ -26,7 +26,7 @@ from volassets.warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from volassets.market.findings import Finding
-    from volassets.pipeline.price_fetching import Answer
+    from volassets.pipeline.price_intake import Answer
 
 
 class Context:
@@ -92,9 +92,6 @@ class Context:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Remove the files that the workers shared."""
         self._features.clear()
         self._exits.close()
@@ -141,9 +138,8 @@ class Context:
 
     def set_bars(self, ticker: str, bars: pd.DataFrame) -> None:
         """Take `bars` for the stored ones of `ticker`: they have just been written, or are about to be."""
+        self.forget([ticker])
         self._bars[ticker] = bars
-        self._tickers.pop(ticker, None)
-        self._pooled.clear()
 
     def forget(self, tickers: Iterable[str]) -> None:
         """Read the bars of `tickers` again when they are asked for: another process may have written."""
@@ -155,7 +151,7 @@ class Context:
     def ticker(self, ticker: str) -> TickerContext:
         """Return what is known of one ticker; its bars may be empty."""
         if ticker not in self._tickers:
-            self._tickers[ticker] = TickerContext(self, ticker, self.bars(ticker))
+            self._tickers[ticker] = TickerContext(self, ticker)
         return self._tickers[ticker]
 
     def pool(self, model: Model, month: pd.Timestamp) -> list[str]:
@@ -207,25 +203,22 @@ class Context:
 class TickerContext:
     """The stored bars of one ticker and what follows from them."""
 
-    def __init__(self, context: Context, ticker: str, bars: pd.DataFrame) -> None:
-        self.context, self.ticker, self.bars = context, ticker, bars
-
-    @cached_property
-    def index(self) -> pd.DatetimeIndex:
-        """Dates of the bars."""
-        return pd.DatetimeIndex(self.bars.index)
-
-    @cached_property
-    def calendar(self) -> SessionCalendar:
-        """The ticker's exchange calendar."""
-        return self.context.calendar(self.ticker)
+    def __init__(self, context: Context, ticker: str) -> None:
+        self.ticker, self.bars = ticker, context.bars(ticker)
+        self.index, self.calendar = pd.DatetimeIndex(self.bars.index), context.calendar(ticker)
+        self._context = context
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
         """Hashes that the ticker's cells should have now."""
-        return Fingerprints(
-            self.context.model_hashes, self.ticker, self.bars, self.calendar, self.context.pooled_fit_hash
-        )
+        context = self._context
+        return Fingerprints(context.model_hashes, self.ticker, self.bars, self.calendar, context.pooled_fit_hash)
+
+    @property
+    def no_bars(self) -> str:
+        """That no bars are stored, with the remedy; empty where some are."""
+        fetches = f"`volassets run --ticker '{self.ticker}'` fetches them"
+        return f"no bars of {self.ticker} are stored: {fetches}" if self.bars.empty else ""
 
     @cached_property
     def last_month(self) -> pd.Timestamp:
@@ -237,9 +230,9 @@ class TickerContext:
         return first_possible_month(self.index, needs)
 
     def gap(self, month: pd.Timestamp, needs: int) -> str:
-        """Return why nothing can be computed for `month` with `needs` bars before its cut-off; empty where it can."""
-        if self.bars.empty:
-            return f"no bars of {self.ticker} are stored: `volassets run --ticker '{self.ticker}'` fetches them"
+        """Return why no fit on `needs` bars can be made for `month`; empty where it can."""
+        if self.no_bars:
+            return self.no_bars
         before = training_length(self.index, month)
         if before < needs:
             first = self.first_month(needs)
@@ -254,10 +247,6 @@ class TickerContext:
                 f"{self.last_month:%Y-%m}; refresh the prices first"
             )
         return ""
-
-    def has_session(self, month: pd.Timestamp) -> bool:
-        """Return whether the month has an origin: a bar whose next session lies in it."""
-        return self.fingerprints.has_origins(month)
 
 
 def by_date(rows: pd.DataFrame) -> pd.DataFrame:

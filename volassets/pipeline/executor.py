@@ -16,15 +16,13 @@ from volassets.pipeline.locks import wait_for_run, write_lock
 from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
 from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
-from volassets.pipeline.state import State
+from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Step
 from volassets.pipeline.worker_jobs import CellJob, Job, Result, compute_cells
 from volassets.pipeline.worker_pool import run_jobs
-from volassets.warehouse.store import Replacement, Upsert
 
 # Upstream rows are read for this many tickers in one statement.
 TICKERS_AT_ONCE = 20
-
 
 _CellToCompute = tuple[Partition, Model | None, str]
 """A cell with the hash that it is to have."""
@@ -46,20 +44,13 @@ class _Todo:
 
 
 class Executor:
-    """Runs steps over partitions.
+    """Runs steps over partitions; keeps `state` up to date with what is written.
 
-    Parameters
-    ----------
-    state : State
-        Kept up to date with what is written.
-    force : bool
-        Compute cells whose stored hash is right as well.
+    With `force`, cells whose stored hash is right are computed as well.
     """
 
     def __init__(self, state: State, force: bool = False) -> None:
-        self._state = state
-        self._context = state.context
-        self._force = force
+        self._state, self._context, self._force = state, state.context, force
         self._failed: dict[tuple[str, Partition], str] = {}
 
     def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[PartitionResult]:
@@ -85,9 +76,9 @@ class Executor:
         for check in step.checks:
             found = check.find(self._state, places) if places else {}
             for item in done:
-                findings = found.get(item.partition)
-                if findings is None:
+                if item.partition not in found:
                     continue
+                findings = found[item.partition]
                 item.findings = {**item.findings, check.name: findings}
                 errors = [finding.message for finding in findings if finding.severity == "error"]
                 if check.blocking and errors:
@@ -99,84 +90,57 @@ class Executor:
 
     def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
         done = {partition: PartitionResult(step, partition) for partition in partitions}
-        if not self._force and any(self._to_compute(step, partition) for partition in partitions):
-            # Another run may have been at work since the plan was made.
+        if not self._force and not all(
+            self._state.is_current(step, partition, model) for partition in partitions for model in self._variants(step)
+        ):
+            # Another run may have been at work since the cells were planned.
             self._state.cell_hashes.reload(step.table, {partition.ticker for partition in partitions})
         todo: dict[str, _Todo] = {}
         for partition in partitions:
             for model, expected in self._due(step, done[partition]):
-                cells = todo.setdefault(_lock_name(step, partition), _Todo([])).cells
-                cells.append((partition, model, expected))
+                todo.setdefault(_lock_name(step, partition), _Todo([])).cells.append((partition, model, expected))
         total = sum(len(entry.cells) for entry in todo.values())
         for finished, result in enumerate(self._computed(step, todo), 1):
-            item = done[result.partition]
+            item, place = done[result.partition], result.partition
             if result.error:
                 item.failures[result.model] = result.error
             else:
                 item.computed.append(result.model)
                 item.rows += result.rows
             item.seconds += result.seconds
-            place = result.partition
             report(Progress(step.name, place.ticker or "all", place.month, finished, total, result.error))
         yield from done.values()
-
-    def _to_compute(self, step: Step, partition: Partition) -> bool:
-        names = [model.name if model else "" for model in self._variants(step)]
-        return not all(self._state.is_current(step, partition, name) for name in names)
 
     def _variants(self, step: Step) -> list[Model | None]:
         return [model for model in step.variants if model is None or model.name in self._context.models]
 
     def _due(self, step: Step, item: PartitionResult) -> Iterator[tuple[Model | None, str]]:
         """Yield the models of a partition that have to be computed; note the others."""
-        state, partition = self._state, item.partition
-        stopped = self._stopped(step, partition)
-        gaps = []
-        for model in self._variants(step):
+        state, partition, variants = self._state, item.partition, self._variants(step)
+        stopped, gaps = self._stopped(step, partition), []
+        for model in variants:
             name = model.name if model else ""
-            if stopped:
-                self._fail(item, name, stopped)
-                continue
-            gap = step.gap(state, partition, model)
-            expected = "" if gap else step.fingerprint(state, partition, model)
-            if not expected:
+            gap = "" if stopped else step.gap(state, partition, model)
+            expected = "" if stopped or gap else step.fingerprint(state, partition, model)
+            if not stopped and not expected:
                 gaps.append(gap or "there is nothing to compute it from")
-                continue
-            if state.stored(step, partition, name) == expected and not self._force:
+            elif not stopped and state.stored(step, partition, name) == expected and not self._force:
                 item.unchanged.append(name)
-                continue
-            problem = state.unmet(list(step.requires(state, partition, model)))
-            if (
-                not problem
-                and step.needs_features
-                and partition.ticker
-                and not state.features_current(partition.ticker)
-            ):
-                last = state.ticker(partition).index[-1]
-                problem = (
-                    f"the features of {partition.ticker} do not belong to its stored bars (to {last:%Y-%m-%d}): "
-                    f"materialize realized_vol_features for {partition.ticker} first"
-                )
-            if problem:
-                self._fail(item, name, problem)
+            elif problem := stopped or state.unmet(step, partition, model):
+                item.failures[name] = problem
+                report(Progress(step.name, partition.ticker, partition.month, 0, 0, problem))
             else:
                 yield model, expected
-        if gaps and not item.unchanged and len(gaps) == len(self._variants(step)):
+        if gaps and len(gaps) == len(variants):
             item.nothing = gaps[0]
-
-    def _fail(self, item: PartitionResult, model: str, problem: str) -> None:
-        item.failures[model] = problem
-        report(Progress(item.step.name, item.partition.ticker, item.partition.month, 0, 0, problem))
 
     def _stopped(self, step: Step, partition: Partition) -> str:
         """Return why a partition stops here: upstream its ticker has failed in this very run, or has no bars at all."""
-        for name in step.upstream:
-            error = self._failed.get((name, Partition(partition.ticker)))
-            if error:
-                return f"{partition.ticker} stops here: {error}"
         ticker = partition.ticker
-        missing = self._state.without_bars(step, partition)
-        return f"no bars of {ticker} are stored: `volassets run --ticker '{ticker}'` fetches them" if missing else ""
+        for name in step.upstream:
+            if error := self._failed.get((name, Partition(ticker))):
+                return f"{ticker} stops here: {error}"
+        return self._state.without_bars(step, partition)
 
     def _computed(self, step: Step, todo: dict[str, _Todo]) -> Iterator[Result]:
         """Compute the cells under their locks and commit about every second; yield what is committed.
@@ -193,9 +157,8 @@ class Executor:
                 if names:
                     todo[names[0]].lock = lock = write_lock(self._context.settings.home, names[0])
                     wait_for_run(lock, names[0], self._context.log)
-                    self._state.cell_hashes.reload(
-                        step.table, {place.ticker for n in names for place, *_ in todo[n].cells}
-                    )
+                    tickers = {place.ticker for name in names for place, *_ in todo[name].cells}
+                    self._state.cell_hashes.reload(step.table, tickers)
         finally:
             for entry in todo.values():
                 entry.release()
@@ -203,11 +166,12 @@ class Executor:
     def _jobs(self, step: Step, todo: dict[str, _Todo], names: Sequence[str], busy: list[str]) -> Iterator[Job]:
         """Yield the jobs of the locks that are free, taking them when their first job is asked for."""
         for start in range(0, len(names), TICKERS_AT_ONCE):
-            free = [name for name in names[start : start + TICKERS_AT_ONCE] if self._taken(todo, name)]
-            busy += [name for name in names[start : start + TICKERS_AT_ONCE] if name not in free]
+            some = names[start : start + TICKERS_AT_ONCE]
+            free = [name for name in some if self._taken(todo[name], name)]
+            busy += [name for name in some if name not in free]
             for name in free:
-                todo[name].cells = self._still_due(step, todo[name])
-            places = list(dict.fromkeys(place for name in free for place, _, _ in todo[name].cells))
+                todo[name].cells = self._still_due(step, todo[name].cells)
+            places = list(dict.fromkeys(place for name in free for place, *_ in todo[name].cells))
             rows = step.load(self._state, places) if places else {}
             for name in free:
                 entry = todo[name]
@@ -217,8 +181,7 @@ class Executor:
                 for first in range(0, len(entry.cells), step.cells_per_job):
                     yield self._job(step, name, entry.cells[first : first + step.cells_per_job], rows)
 
-    def _taken(self, todo: dict[str, _Todo], name: str) -> bool:
-        entry = todo[name]
+    def _taken(self, entry: _Todo, name: str) -> bool:
         if entry.lock is None:
             lock = write_lock(self._context.settings.home, name)
             if not lock.take():
@@ -227,14 +190,13 @@ class Executor:
             entry.lock = lock
         return True
 
-    def _still_due(self, step: Step, entry: _Todo) -> list[_CellToCompute]:
+    def _still_due(self, step: Step, cells: list[_CellToCompute]) -> list[_CellToCompute]:
         """Return the cells that no other run has computed since they were planned."""
-        if self._force:
-            return entry.cells
+        stored = self._state.stored
         return [
-            (partition, model, expected)
-            for partition, model, expected in entry.cells
-            if self._state.stored(step, partition, model.name if model else "") != expected
+            (place, model, expected)
+            for place, model, expected in cells
+            if self._force or stored(step, place, model.name if model else "") != expected
         ]
 
     def _job(
@@ -244,23 +206,21 @@ class Executor:
         cells: Sequence[_CellToCompute],
         rows: Mapping[Partition, Mapping[str, pd.DataFrame]],
     ) -> Job:
-        context, problem = self._context, ""
-        tickers = self._tickers_of(step, cells)
+        context, tickers, problem = self._context, self._tickers_of(step, cells), ""
         try:
             features = {ticker: context.features(ticker) for ticker in tickers} if step.needs_features else {}
         except VolassetsError as error:
             features, problem = {}, str(error)
-        listed = [
-            CellJob(place, model, expected, found, problem or self._outdated(step, place, model, found))
-            for place, model, expected in cells
-            for found in (rows.get(place, {}),)
-        ]
         assert step.compute is not None
         return Job(
             lock=name,
             compute=step.compute,
             settings=context.settings,
-            cells=listed,
+            cells=[
+                CellJob(place, model, expected, found, problem or self._outdated(step, place, model, found))
+                for place, model, expected in cells
+                for found in (rows.get(place, {}),)
+            ],
             features=features,
             bars=context.bars(tickers[0]) if tickers and not step.needs_features else None,
             calendars={ticker: context.calendar(ticker).name for ticker in tickers},
@@ -278,9 +238,9 @@ class Executor:
 
     def _tickers_of(self, step: Step, cells: Sequence[_CellToCompute]) -> list[str]:
         if step.scope is Scope.MONTH:
-            pools = (self._context.pool(model, place.month) for place, model, _ in cells if model and place.month)
+            pools = (self._context.pool(model, place.refit_month) for place, model, _ in cells if model)
             return sorted({ticker for pool in pools for ticker in pool})
-        return list(dict.fromkeys(place.ticker for place, _, _ in cells if place.ticker))
+        return list(dict.fromkeys(place.ticker for place, *_ in cells if place.ticker))
 
     def _drained(self, step: Step, todo: dict[str, _Todo], jobs: Iterator[Job]) -> Iterator[Result]:
         """Run jobs, commit their results and give locks back when their cells are committed."""
@@ -298,18 +258,19 @@ class Executor:
         yield from results
 
     def _committed(self, step: Step, todo: dict[str, _Todo], waiting: Sequence[tuple[str, Result]]) -> list[Result]:
-        changes: list[Replacement | Upsert] = []
-        for _, result in waiting:
-            if result.output is not None:
-                changes += step.writes(result.partition, result.model, result.data_hash, result.output)
+        written = [(result, result.output) for _, result in waiting if result.output is not None]
+        changes = [
+            change
+            for result, output in written
+            for change in step.writes(result.partition, result.model, result.data_hash, output)
+        ]
         if changes:
             self._context.warehouse.write(*by_table(changes))
-        for name, result in waiting:
-            if result.output is not None:
-                self._state.cell_hashes.put(step.table, result.partition, result.model, result.data_hash)
-                if step.table == "realized_vol_features":
-                    table = result.output.tables[step.table].set_index("date")
-                    self._context.share_features(result.partition.ticker, table)
+        for result, output in written:
+            self._state.cell_hashes.put(step.table, result.partition, result.model, result.data_hash)
+            if step.table == FEATURES:
+                self._context.share_features(result.partition.ticker, output.tables[FEATURES].set_index("date"))
+        for name, _ in waiting:
             todo[name].left -= 1
             if not todo[name].left:
                 todo[name].release()

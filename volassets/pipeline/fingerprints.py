@@ -1,10 +1,8 @@
 """What a stored cell was computed from, as a hash: equal hashes mean equal rows.
 
-A fingerprint covers the bars before the cut-off, the settings that matter, the code version and
-the fingerprints of what is used upstream. Appended bars therefore change the running month's
-forecasts and nothing else; a revised bar changes every month after it.
-
-`volassets status` asks for millions of them, so whatever is the same for many cells is hashed once.
+A fingerprint covers the bars before the cut-off, the settings that matter, the code version and the fingerprints of
+what is used upstream. Appended bars therefore change the running month's forecasts and nothing else; a revised bar
+changes every month after it. Millions are asked for, so whatever is the same for many cells is hashed once.
 """
 
 from __future__ import annotations
@@ -48,12 +46,7 @@ def _short(text: str) -> str:
 
 
 class PrefixHashes:
-    """Hashes of the first n rows of an array, for any n; increasing n read every row once.
-
-    Parameters
-    ----------
-    values : ndarray, shape (rows, columns)
-    """
+    """Hashes of the first n rows of `values`, shape (rows, columns), for any n; increasing n read every row once."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._values = np.ascontiguousarray(values)
@@ -74,11 +67,11 @@ class PrefixHashes:
 
 
 class ModelHashes:
-    """What a model adds to every one of its cells, whatever the ticker: made once per set of settings."""
+    """What the settings and each model add to every one of their cells, whatever the ticker."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._texts: dict[str, str] = {}
+        self._models: dict[str, str] = {}
         self._members: dict[str, tuple[Model, ...]] = {}
         self.selection = digest(settings.correlation_threshold, settings.scaling, CODE_VERSIONS["selected_features"])
         self.forecasts = digest(settings.interval_level, CODE_VERSIONS["forecasts"])
@@ -86,10 +79,10 @@ class ModelHashes:
 
     def model(self, model: Model) -> str:
         """Hash of the model's specification, its code version and the horizons."""
-        if model.name not in self._texts:
+        if model.name not in self._models:
             parts = (model.name, asdict(model), model.code_version, self.settings.horizons)  # type: ignore[call-overload]
-            self._texts[model.name] = digest(*parts)
-        return self._texts[model.name]
+            self._models[model.name] = digest(*parts)
+        return self._models[model.name]
 
     def members(self, model: Model) -> tuple[Model, ...]:
         """Specifications of the models that this one combines."""
@@ -121,11 +114,10 @@ class Fingerprints:
         calendar: SessionCalendar,
         pooled: Callable[[Model, pd.Timestamp], str] | None = None,
     ) -> None:
-        self._hashes = hashes
-        self._ticker = ticker
+        self._hashes, self._ticker, self._calendar = hashes, ticker, calendar
         self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
-        self._calendar = calendar
-        self._pooled = pooled
+        # One ticker alone is a pool too, as in the leakage audit.
+        self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
         values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
         self._targets: np.ndarray | None = None
@@ -158,6 +150,10 @@ class Fingerprints:
         """Whether some bar's next session lies in `month`, so that the month has forecasts."""
         return self._rows_in_use(month) > 0
 
+    def before(self, month: pd.Timestamp) -> str:
+        """Fingerprint of the features before the cut-off of `month`."""
+        return self._month(month)[0]
+
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""
         return _short(f"{self._month(month)[0]} {CODE_VERSIONS['lag_analysis']}")
@@ -170,20 +166,14 @@ class Fingerprints:
         """Fingerprint of one model's fit for one month."""
         key = (model.name, month)
         if key not in self._fits:
-            self._fits[key] = self._fit(model, month)
+            self._fits[key] = self._pooled(model, month) if model.scope == "month" else self._fit(model, month)
         return self._fits[key]
 
     def _fit(self, model: Model, month: pd.Timestamp) -> str:
-        if model.scope == "month":
-            # One ticker alone is a pool too, as in the leakage audit.
-            return (self._pooled or self._alone)(model, month)
         before, selection, _ = self._month(month)
         upstream = selection if model.uses_selection else before
         members = "".join(self.fit(member, month) for member in self._hashes.members(model))
         return _short(f"{self._hashes.model(model)} {upstream} {members}")
-
-    def _alone(self, model: Model, month: pd.Timestamp) -> str:
-        return pooled_fit_hash(self._hashes, model, {self._ticker: self}, month)
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
@@ -192,10 +182,6 @@ class Fingerprints:
     def importance(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one fit's permutation importance."""
         return importance_hash(self.fit(model, month))
-
-    def before(self, month: pd.Timestamp) -> str:
-        """Fingerprint of the features before the cut-off of `month`."""
-        return self._month(month)[0]
 
 
 def importance_hash(fit_hash: str) -> str:

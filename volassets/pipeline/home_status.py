@@ -10,7 +10,7 @@ import pandas as pd
 from volassets.pipeline.cells import Cell, Partition, Scope
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import CHANGED, PlannedCell, plan
-from volassets.pipeline.price_fetching import LOCAL_SOURCES
+from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.timing import months_between
@@ -48,34 +48,25 @@ class TickerStatus:
 def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State, list[TickerStatus]]]:
     """Yield the state of the listed tickers in portions, each with the state that it was read from.
 
-    Parameters
-    ----------
-    context : Context
-        Its `now` decides which sessions have closed; the day's own counts as open. Bars of files do not grow by
-        themselves and are never behind.
-    steps : sequence of Step
+    The context's `now` decides which sessions have closed. Bars of files do not grow by themselves and are never
+    behind.
     """
     listed = context.settings.tickers
     for start in range(0, len(listed), AT_ONCE):
-        tickers = list(listed[start : start + AT_ONCE])
+        tickers = listed[start : start + AT_ONCE]
         state = State(context, tickers)
         context.load_bars(tickers)
-        quality = context.warehouse.read("data_quality", ticker=tickers, severity="error")
+        quality = context.warehouse.read("data_quality", ticker=list(tickers), severity="error")
         refused = quality.groupby("ticker")["message"].agg(" ".join).to_dict()
         yield state, [_ticker_status(state, steps, ticker, refused.get(ticker, "")) for ticker in tickers]
         context.forget(tickers)
 
 
 def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: str) -> TickerStatus:
-    known, grid = state.context.ticker(ticker), [step for step in steps if step.scope is Scope.TICKER_MONTH]
-    months = sorted(
-        {
-            month
-            for step in grid
-            for model in step.variants
-            for month in state.months(step.table, ticker, model.name if model else "")
-        }
-    )
+    context, known = state.context, state.context.ticker(ticker)
+    grid = [(step, model) for step in steps if step.scope is Scope.TICKER_MONTH for model in step.variants]
+    stored = (state.months(step.table, ticker, model.name if model else "") for step, model in grid)
+    months = sorted({month for listed in stored for month in listed})
     if known.bars.empty:
         return TickerStatus(ticker, None, 0, refused, months, [])
     cells: list[PlannedCell] = []
@@ -84,21 +75,8 @@ def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: st
         cells = plan(state, [step for step in steps if step.scope is not Scope.ONCE], whole)
         if not state.current_forecasts(ticker):
             # A run makes the forecasts first; until then there is nothing to plan a comparison from.
-            cells += [
-                PlannedCell(Cell(step.name, Partition(ticker)), CHANGED) for step in _compared(state, steps, ticker)
-            ]
-    return TickerStatus(ticker, known.index[-1], _sessions_since(state, ticker), refused, months, cells)
-
-
-def _compared(state: State, steps: Sequence[Step], ticker: str) -> list[Step]:
-    return [
-        step for step in steps if step.scope is Scope.TICKER and step.has_page and state.stored(step, Partition(ticker))
-    ]
-
-
-def _sessions_since(state: State, ticker: str) -> int:
-    if state.context.settings.source in LOCAL_SOURCES:
-        return 0
-    known = state.context.ticker(ticker)
-    yesterday = pd.Timestamp(state.context.now.date()) - pd.Timedelta(days=1)
-    return int((known.calendar.sessions(known.index[-1], yesterday) > known.index[-1]).sum())
+            place = Partition(ticker)
+            compared = (step for step in steps if step.scope is Scope.TICKER and step.has_page)
+            cells += [PlannedCell(Cell(s.name, place), CHANGED) for s in compared if state.stored(s, place)]
+    behind = 0 if context.settings.source in LOCAL_SOURCES else len(closed_sessions(context, ticker))
+    return TickerStatus(ticker, known.index[-1], behind, refused, months, cells)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from volassets.errors import InputError
 from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit
 from volassets.features.targets import target
+from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
-from volassets.pipeline.state import State
+from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Inputs, Output, Step
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings
@@ -39,22 +40,10 @@ def audit_stored(context: Context, ticker: str) -> AuditResult:
 
 
 def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.Timestamp | None = None) -> AuditResult:
-    """Audit the steps on one ticker and refit month.
+    """Audit the steps on one ticker and refit month, by default the last one with a quarter of bars after it.
 
-    Parameters
-    ----------
-    ticker : str
-    bars : DataFrame
-    settings : Settings
-        Models, horizons and the other settings of the home.
-    month : Timestamp, optional
-        Refit month; by default the last one with a quarter of bars after it.
-
-    Returns
-    -------
-    AuditResult
-        Of two cuts: at the cut-off of the month, where the selection and the fits have just been made, and in the
-        middle of the month, where a fit is in use.
+    There are two cuts: at the cut-off of the month, where the selection and the fits have just been made, and in the
+    middle of the month, where a fit is in use.
 
     Raises
     ------
@@ -84,34 +73,21 @@ def cut_dates(index: pd.DatetimeIndex, month: pd.Timestamp) -> tuple[pd.Timestam
 def memory_pipeline(ticker: str, settings: Settings, months: Sequence[pd.Timestamp]) -> Pipeline:
     """Return the steps of some refit months as one function of a ticker's bars.
 
-    Parameters
-    ----------
-    ticker : str
-    settings : Settings
-    months : sequence of Timestamp
-        Refit months; features and labels cover all bars.
-
-    Returns
-    -------
-    callable
-        Bars -> one frame per audited stage (`Step.stage`) and ``features`` and ``labels``, each with ``known_at``: a
-        row's own date, the last bar before the month's cut-off, or the origin.
+    It returns one frame per audited stage (`Step.stage`) and ``features`` and ``labels`` over all bars, each with
+    ``known_at``: a row's own date, the last bar before the month's cut-off, or the origin.
     """
     alone = settings.model_copy(update={"tickers": (ticker,)})
 
     def run(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
         memory = _Memory(ticker, alone, bars)
-        parts: dict[str, list[pd.DataFrame]] = {}
+        stages: dict[str, list[pd.DataFrame]] = {}
         for month in months:
             for step in memory.steps:
                 if step.scope in AUDITED:
-                    parts.setdefault(step.stage or step.name, []).extend(memory.computed(step, month))
+                    stages.setdefault(step.stage or step.name, []).extend(memory.computed(step, month))
         features = memory.features
-        stages = {
-            "features": features.assign(known_at=features.index),
-            LABELS: labels(features, settings.horizons),
-        }
-        return stages | {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items() if frames}
+        whole = {"features": features.assign(known_at=features.index), LABELS: labels(features, settings.horizons)}
+        return whole | {name: pd.concat(frames, ignore_index=True) for name, frames in stages.items() if frames}
 
     return run
 
@@ -127,21 +103,20 @@ class _Memory:
         self._rows: dict[tuple[Partition, str], list[pd.DataFrame]] = {}
         self._files: dict[str, bytes] = {}
         self.steps = steps(settings)
-        (table,) = self._output(
-            next(step for step in self.steps if step.name == "realized_vol_features"), None, None
-        ).tables.values()
-        self.features = table.set_index("date")
+        (step,) = (step for step in self.steps if step.name == FEATURES)
+        self.features = self._output(step, Partition(ticker), None, {}).tables[FEATURES].set_index("date")
 
     def computed(self, step: Step, month: pd.Timestamp) -> Iterator[pd.DataFrame]:
         """Compute a step for one month; yield its rows with ``month`` and ``known_at``."""
+        place = Partition(self._ticker, month)
         before = self._bars.index[training_length(pd.DatetimeIndex(self._bars.index), month) - 1]
         for model in step.variants:
-            if step.gap(self._state, Partition(self._ticker, month), model):
+            if step.gap(self._state, place, model):
                 continue
-            output = self._output(step, month, model)
-            place = Partition(self._ticker, month)
+            output = self._output(step, place, model, {self._ticker: self.features})
+            named = {"model": model.name} if model else {}
             for name, rows in output.tables.items():
-                self._rows.setdefault((place, name), []).append(rows.assign(**({"model": model.name} if model else {})))
+                self._rows.setdefault((place, name), []).append(rows.assign(**named))
             self._files.update(output.files)
             rows = output.tables[step.table].drop(columns=[*OF_ONE_RUN, "data_hash"], errors="ignore")
             if output.files:
@@ -149,21 +124,20 @@ class _Memory:
             if "training_history" in output.tables:
                 rows["history"] = output.tables["training_history"].to_json(double_precision=15)
             known = rows.get("origin_date", before)
-            yield rows.reset_index(drop=True).assign(
-                **({"model": model.name} if model else {}), month=month, known_at=known
-            )
+            yield rows.reset_index(drop=True).assign(**named, month=month, known_at=known)
 
-    def _output(self, step: Step, month: pd.Timestamp | None, model: object) -> Output:
-        place = Partition(self._ticker, month)
+    def _output(
+        self, step: Step, place: Partition, model: Model | None, features: Mapping[str, pd.DataFrame]
+    ) -> Output:
         assert step.compute is not None
         return step.compute(
             Inputs(
                 settings=self._context.settings,
                 partition=place,
-                model=model,  # type: ignore[arg-type]
-                data_hash=step.fingerprint(self._state, place, model),  # type: ignore[arg-type]
-                rows={name: self._stored(place, name) for where, name in list(self._rows) if where == place},
-                features={self._ticker: self.features} if month is not None else {},
+                model=model,
+                data_hash=step.fingerprint(self._state, place, model),
+                rows={name: self._stored(place, name) for where, name in self._rows if where == place},
+                features=features,
                 bars=self._bars,
                 calendars={self._ticker: self._context.calendar(self._ticker)},
                 read_file=lambda path: self._files[str(path)],
@@ -179,16 +153,8 @@ class _Memory:
 
 def labels(features: pd.DataFrame, horizons: Sequence[int]) -> pd.DataFrame:
     """Return the score target of every origin and horizon, with the ratio of the origin's own month."""
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "known_at": features.index,
-                    "horizon": horizon,
-                    "label": (features["ratio"] * target(features["proxy_variance"], horizon, 1.0)).to_numpy(),
-                }
-            )
-            for horizon in horizons
-        ],
-        ignore_index=True,
-    )
+    frames = []
+    for horizon in horizons:
+        label = (features["ratio"] * target(features["proxy_variance"], horizon, 1.0)).to_numpy()
+        frames.append(pd.DataFrame({"known_at": features.index, "horizon": horizon, "label": label}))
+    return pd.concat(frames, ignore_index=True)

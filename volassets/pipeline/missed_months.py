@@ -13,7 +13,7 @@ from volassets.settings import Settings
 from volassets.timing import months_between
 
 StoredMonths = Mapping[str, set[pd.Timestamp]]
-"""Step to the months of one ticker that are stored with all of the home's models."""
+"""Every step of a ticker and month, to the months that are stored with all of the home's models."""
 
 # A month that was begun and not finished is asked for again this long; older ones are a person's decision.
 RECENT_MONTHS = 12
@@ -23,16 +23,9 @@ ONE_MONTH = pd.offsets.MonthBegin(1)
 def missing_months(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timestamp]:
     """Return the months of a ticker to compute in full, in order.
 
-    These are all months after the newest one that was begun, up to `now`, however many ticks were
-    missed, and the recent months of which some asset is missing. Months before anything was begun
-    are history that nobody has asked for; a new ticker starts with the running month.
-
-    Parameters
-    ----------
-    stored : mapping
-        Every step of a ticker and month, also those without a month.
-    now : Timestamp
-        The running month.
+    These are all months after the newest one that was begun, up to the running month `now`, however many ticks were
+    missed, and the recent months of which some asset is missing. Months before anything was begun are history that
+    nobody has asked for; a new ticker starts with the running month.
     """
     begun = {month for months in stored.values() for month in months if month <= now}
     if not begun:
@@ -40,8 +33,7 @@ def missing_months(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timestamp
     complete = set.intersection(*stored.values())
     late = months_between(max(begun) + ONE_MONTH, now) if max(begun) < now else []
     oldest = now - pd.DateOffset(months=RECENT_MONTHS - 1)
-    holes = [month for month in begun if month not in complete and month >= oldest]
-    return sorted({*late, *holes})
+    return sorted({*late, *(month for month in begun - complete if month >= oldest)})
 
 
 def months_to_update(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timestamp]:
@@ -50,9 +42,7 @@ def months_to_update(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timesta
     These are the running and the previous month, and the newest month before an outage.
     """
     complete = {month for month in set.intersection(*stored.values()) if month <= now}
-    if not complete:
-        return []
-    first = min(now - ONE_MONTH, max(complete))
+    first = min(now - ONE_MONTH, max(complete, default=now))
     return sorted(month for month in complete if month >= first)
 
 
@@ -64,16 +54,17 @@ def stored_months(
     A month that the settings do not ask a step for counts as stored where any other step has it.
     """
     grid = [step for step in steps if step.scope is Scope.TICKER_MONTH]
-    found: dict[str, dict[str, set[pd.Timestamp]]] = {
-        ticker: {step.name: set() for step in grid} for ticker in settings.tickers
-    }
-    for step in grid:
-        models = [model.name for model in step.models if model.name in settings.models] or [""]
-        hashes = cell_hashes.hashes(step.table)
-        for partition in {place for place, _ in hashes}:
-            if partition.ticker in found and all((partition, name) in hashes for name in models):
-                found[partition.ticker][step.name].add(partition.month)  # type: ignore[arg-type]
-    for by_step in found.values():
+    found: dict[str, dict[str, set[pd.Timestamp]]] = {}
+    for ticker in settings.tickers:
+        by_step = found[ticker] = {
+            step.name: set.intersection(
+                *(
+                    set(cell_hashes.months(step.table, ticker, name))
+                    for name in [model.name for model in step.models if model.name in settings.models] or [""]
+                )
+            )
+            for step in grid
+        }
         begun = set().union(*by_step.values())
         for step in grid:
             by_step[step.name] |= {month for month in begun if not step.asked_for(settings, month)}

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from volassets.evaluation import row_checks
 from volassets.evaluation.walk_forward import forecast_month
-from volassets.market.findings import Finding
 from volassets.models.fitting import fit_from_row, fit_to_row, fit_window
-from volassets.models.protocol import Fit, FittedModel, Model, PooledModel, Window
+from volassets.models.protocol import Fit, FittedModel, Model, Window
 from volassets.models.window import make_window
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Requirement, Step
-from volassets.pipeline.upstream_rows import history_gap, load_tables, session_gap, stored_rows
+from volassets.pipeline.upstream_rows import load_tables, month_check
+from volassets.settings import Settings
 from volassets.timing import origins_of_month
 
-if TYPE_CHECKING:
-    from volassets.pipeline.state import State
-    from volassets.settings import Settings
-
-FEATURES, SELECTION, IMPORTANCE = "realized_vol_features", "selected_features", "feature_importance"
+SELECTION, IMPORTANCE = "selected_features", "feature_importance"
 FIT_NUMBERS = """
     SELECT ticker, refit_month, sum(seconds) AS seconds, count(*) FILTER (NOT converged) AS not_converged
     FROM {table} WHERE list_contains($tickers, ticker) GROUP BY ALL
@@ -33,7 +28,6 @@ FORECAST_NUMBERS = """
     FROM forecast_losses WHERE horizon = 1 AND list_contains($tickers, ticker) AND list_contains($models, model)
     GROUP BY ALL
 """
-KINDS = {"python": ("duckdb", "python"), "pytorch": ("duckdb", "pytorch")}
 
 
 def ticker_model_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
@@ -46,10 +40,9 @@ def ticker_model_steps(settings: Settings, models: tuple[Model, ...]) -> Iterato
 def pooled_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
     """Yield fits over all tickers, and the forecasts of each ticker from them."""
     pooled = {family: members for family, members in by_family(models).items() if _pooled(members)}
-    for family, members in pooled.items():
-        yield _fits(settings, family, members)
-    for family, members in pooled.items():
-        yield _forecasts(settings, family, members)
+    for make in (_fits, _forecasts):
+        for family, members in pooled.items():
+            yield make(settings, family, members)
 
 
 def combined_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
@@ -68,14 +61,10 @@ def by_family(models: Sequence[Model]) -> dict[str, tuple[Model, ...]]:
     return {family: tuple(model for model in models if model.family == family) for family in families}
 
 
-def fit_table(model: Model) -> str:
-    """Return the table that the fits of `model` are stored in."""
-    return f"{model.family}_fits"
-
-
-def forecast_table(model: Model) -> str:
-    """Return the table that the forecasts of `model` are stored in."""
-    return f"{model.family}_forecasts"
+def fit_tables(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
+    """Return the tables of the stored fits that `models` forecast from."""
+    sources = (source for model in models for source in fitted_models(settings, model))
+    return tuple(dict.fromkeys(f"{source.family}_fits" for source in sources if source.stored_fits))
 
 
 def fitted_models(settings: Settings, model: Model) -> tuple[Model, ...]:
@@ -96,6 +85,14 @@ def _combining(members: Sequence[Model]) -> bool:
     return any(model.member_names for model in members)
 
 
+def _selection(members: Sequence[Model]) -> tuple[str, ...]:
+    return (SELECTION,) if any(model.uses_selection for model in members) else ()
+
+
+def _names(members: Sequence[Model]) -> str:
+    return ", ".join(model.name for model in members)
+
+
 def _family_steps(settings: Settings, family: str, members: tuple[Model, ...]) -> Iterator[Step]:
     stored = tuple(model for model in members if model.stored_fits)
     if stored:
@@ -104,27 +101,26 @@ def _family_steps(settings: Settings, family: str, members: tuple[Model, ...]) -
 
 
 def _fits(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
-    table = f"{family}_fits"
-    pooled, own = _pooled(members), _own(settings, members)
-    selecting = any(model.uses_selection for model in members)
+    table, pooled, own = f"{family}_fits", _pooled(members), _own(settings, members)
+    converged = month_check(table, ("model", "converged", "message"), row_checks.fits_not_converged)
     return Step(
         name=table,
         scope=Scope.MONTH if pooled else Scope.TICKER_MONTH,
         tables=(table, "training_history"),
-        upstream=(FEATURES, SELECTION) if any(model.uses_selection for model in own) else (FEATURES,),
+        upstream=(FEATURES, *_selection(own)),
         description=f"Fits of {_names(own)} on the bars before each refit month.\n\n"
         "Grain: one row per ticker, refit month and model, with parameters, convergence and, for networks, "
         "a checkpoint. Months are fitted in parallel; each is committed when done and skipped when its inputs "
         "have not changed.",
         group="models",
-        kinds=KINDS[members[0].kind],
-        fingerprint=_pooled_fingerprint if pooled else _fit_fingerprint,
+        kinds=("duckdb", members[0].kind),
+        fingerprint=_pooled_fit_hash if pooled else _fit_hash,
         compute=pooled_fit_rows if pooled else fit_rows,
-        load=load_tables(SELECTION) if selecting else load_tables(),
+        load=load_tables(*_selection(members)),
         requires=_selection_needed,
         models=members,
-        gap=_pool_gap if pooled else history_gap,
-        checks=(Check(f"{table}_converged", "Every fit of the month converged.", partial(_not_converged, table)),),
+        gap=_pool_gap if pooled else State.month_gap,
+        checks=(Check(f"{table}_converged", "Every fit of the month converged.", converged),),
         numbers="" if pooled else FIT_NUMBERS,
         stage="fits",
         cells_per_job=1 if members[0].kind == "pytorch" else 16,
@@ -132,31 +128,25 @@ def _fits(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
 
 
 def _forecasts(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
-    table = f"{family}_forecasts"
-    own = _own(settings, members)
-    sources, read = (
-        dict.fromkeys(
-            fit_table(source) for model in of for source in fitted_models(settings, model) if source.stored_fits
-        )
-        for of in (own, members)
-    )
+    table, own = f"{family}_forecasts", _own(settings, members)
+    sane = month_check(table, ("model", "horizon", "origin_date", "variance"), row_checks.forecasts_broken)
     return Step(
         name=table,
         scope=Scope.TICKER_MONTH,
         tables=(table, "attention"),
-        upstream=(FEATURES, *sources),
+        upstream=(FEATURES, *fit_tables(settings, own)),
         description=f"Forecasts of {_names(own)} for every session of each refit month, with intervals.\n\n"
         "Grain: one row per ticker, refit month, model, origin date and horizon; daily variance and annualised "
         "volatility. The month's fit is filtered forward day by day and never refitted.",
         group="models",
-        kinds=KINDS[members[0].kind],
-        fingerprint=_forecast_fingerprint,
+        kinds=("duckdb", members[0].kind),
+        fingerprint=lambda state, place, model: state.fingerprints(place).forecast(model, place.refit_month),
         compute=forecast_rows,
-        load=load_tables(*read),
+        load=load_tables(*fit_tables(settings, members)),
         requires=_fits_needed,
         models=members,
-        gap=session_gap,
-        checks=(Check(f"{table}_sane", "Positive, finite and moving inside the month.", partial(_broken, table)),),
+        gap=State.month_gap,
+        checks=(Check(f"{table}_sane", "Positive, finite and moving inside the month.", sane),),
         numbers=FORECAST_NUMBERS,
         stage="forecasts",
         cells_per_job=4 if members[0].kind == "pytorch" or _combining(members) else 16,
@@ -165,24 +155,19 @@ def _forecasts(settings: Settings, family: str, members: tuple[Model, ...]) -> S
 
 def _importance(settings: Settings, explained: tuple[Model, ...]) -> Step:
     own = _own(settings, explained)
-    tables, read = (dict.fromkeys(fit_table(model) for model in of) for of in (own, explained))
-    selecting = any(model.uses_selection for model in explained)
     return Step(
         name=IMPORTANCE,
         scope=Scope.TICKER_MONTH,
         tables=(IMPORTANCE,),
-        upstream=(FEATURES, *tables, *((SELECTION,) if any(model.uses_selection for model in own) else ())),
+        upstream=(FEATURES, *fit_tables(settings, own), *_selection(own)),
         description=f"What shuffling each input of {_names(own)} costs on rows before the refit month.\n\n"
         "Grain: one row per ticker, refit month, model and input, for the refits that the setting `importance` names.",
         group="models",
-        kinds=KINDS["pytorch"],
-        fingerprint=_importance_fingerprint,
+        kinds=("duckdb", "pytorch"),
+        fingerprint=lambda state, place, model: state.fingerprints(place).importance(model, place.refit_month),
         compute=importance_rows,
-        load=load_tables(*read, SELECTION) if selecting else load_tables(*read),
-        requires=lambda state, partition, model: (
-            *_fits_needed(state, partition, model),
-            *_selection_needed(state, partition, model),
-        ),
+        load=load_tables(*fit_tables(settings, explained), *_selection(explained)),
+        requires=lambda *cell: (*_fits_needed(*cell), *_selection_needed(*cell)),
         models=explained,
         asked_for=_explains,
         gap=_importance_gap,
@@ -200,25 +185,20 @@ def window_of(inputs: Inputs, model: Model, members: Mapping[str, FittedModel] |
 
 def fit_rows(inputs: Inputs) -> Output:
     """Return one row of ``<family>_fits``, its training history and its checkpoint."""
-    model = _model(inputs)
-    fit, seconds = fit_window(model, window_of(inputs, model))
+    fit, seconds = fit_window(inputs.model, window_of(inputs, inputs.model))
     return _stored_fits(inputs, {inputs.partition.ticker: fit}, seconds)
 
 
 def pooled_fit_rows(inputs: Inputs) -> Output:
     """Return the rows of a fit over all tickers, one per ticker."""
-    model = _model(inputs)
-    assert isinstance(model, PooledModel)
-    windows = {
-        ticker: make_window(ticker, inputs.month, features, inputs.settings.horizons)
-        for ticker, features in sorted(inputs.features.items())
-    }
-    fits = model.fit_pool(windows)
-    return _stored_fits(inputs, fits, 0.0)
+    horizons = inputs.settings.horizons
+    tables = sorted(inputs.features.items())
+    windows = {ticker: make_window(ticker, inputs.month, features, horizons) for ticker, features in tables}
+    return _stored_fits(inputs, inputs.model.fit_pool(windows), 0.0)
 
 
 def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Output:
-    model, rows, files, history = _model(inputs), [], {}, []
+    model, rows, files, history = inputs.model, [], {}, []
     for ticker, fit in fits.items():
         checkpoint = ""
         if fit.tensors:
@@ -230,7 +210,7 @@ def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Out
         rows.append(fit_to_row(fit, seconds, checkpoint, inputs.data_hash, model.code_version))
         if fit.history is not None:
             history.append(fit.history.assign(ticker=ticker))
-    tables = {fit_table(model): pd.DataFrame(rows)}
+    tables = {f"{model.family}_fits": pd.DataFrame(rows)}
     if history:
         tables["training_history"] = pd.concat(history, ignore_index=True)
     return Output(tables, files)
@@ -238,11 +218,11 @@ def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Out
 
 def forecast_rows(inputs: Inputs) -> Output:
     """Return ``<family>_forecasts`` of one model and month, and where its attention lies."""
-    model, features = _model(inputs), inputs.table
+    model, features = inputs.model, inputs.table
     origins = origins_of_month(pd.DatetimeIndex(features.index), inputs.month, inputs.calendar)
     fit = _fitted(inputs, model)
     rows = forecast_month(model, fit, features, origins, inputs.settings.interval_level, inputs.calendar)
-    tables = {forecast_table(model): rows}
+    tables = {f"{model.family}_forecasts": rows}
     if model.has_attention:
         tables["attention"] = model.attention(fit, features, origins)
     return Output(tables)
@@ -252,7 +232,7 @@ def importance_rows(inputs: Inputs) -> Output:
     """Return ``feature_importance`` of one stored fit."""
     from volassets.evaluation.importance import feature_importance
 
-    model = _model(inputs)
+    model = inputs.model
     return Output({IMPORTANCE: feature_importance(model, _fitted(inputs, model), window_of(inputs, model))})
 
 
@@ -264,7 +244,7 @@ def _fitted(inputs: Inputs, model: Model) -> Fit:
         return model.fit(window_of(inputs, model, members))
     if not model.stored_fits:
         return model.fit(window_of(inputs, model))
-    rows = inputs.rows[fit_table(model)]
+    rows = inputs.rows[f"{model.family}_fits"]
     (row,) = rows[rows["model"] == model.name].to_dict("records")
     if not row["checkpoint"]:
         return fit_from_row({str(key): value for key, value in row.items()})
@@ -278,58 +258,28 @@ def checkpoint_path(ticker: str, month: pd.Timestamp, model: str, data_hash: str
     return f"checkpoints/{ticker}/{month:%Y-%m}/{model}-{data_hash}.safetensors"
 
 
-def _model(inputs: Inputs) -> Model:
-    assert inputs.model is not None
-    return inputs.model
+def _fit_hash(state: State, partition: Partition, model: Model) -> str:
+    return state.fingerprints(partition).fit(model, partition.refit_month)
 
 
-def _names(members: Sequence[Model]) -> str:
-    return ", ".join(model.name for model in members)
+def _pooled_fit_hash(state: State, partition: Partition, model: Model) -> str:
+    return state.context.pooled_fit_hash(model, partition.refit_month)
 
 
-def _fit_fingerprint(state: State, partition: Partition, model: Model | None) -> str:
-    assert model is not None
-    assert partition.month is not None
-    return state.prints(partition).fit(model, partition.month)
+def _selection_needed(state: State, partition: Partition, model: Model) -> Iterator[Requirement]:
+    if model.uses_selection:
+        yield SELECTION, partition, "", state.fingerprints(partition).selected_features(partition.refit_month)
 
 
-def _pooled_fingerprint(state: State, partition: Partition, model: Model | None) -> str:
-    assert model is not None
-    assert partition.month is not None
-    return state.context.pooled_fit_hash(model, partition.month)
-
-
-def _forecast_fingerprint(state: State, partition: Partition, model: Model | None) -> str:
-    assert model is not None
-    assert partition.month is not None
-    return state.prints(partition).forecast(model, partition.month)
-
-
-def _importance_fingerprint(state: State, partition: Partition, model: Model | None) -> str:
-    assert model is not None
-    assert partition.month is not None
-    return state.prints(partition).importance(model, partition.month)
-
-
-def _selection_needed(state: State, partition: Partition, model: Model | None) -> Iterator[Requirement]:
-    if model is not None and model.uses_selection:
-        assert partition.month is not None
-        yield SELECTION, partition, "", state.prints(partition).selected_features(partition.month)
-
-
-def _fits_needed(state: State, partition: Partition, model: Model | None) -> Iterator[Requirement]:
-    assert model is not None
-    assert partition.month is not None
+def _fits_needed(state: State, partition: Partition, model: Model) -> Iterator[Requirement]:
     for source in fitted_models(state.context.settings, model):
         if source.stored_fits:
             place = Partition("", partition.month) if source.scope == Scope.MONTH.value else partition
-            yield fit_table(source), place, source.name, state.prints(partition).fit(source, partition.month)
+            yield f"{source.family}_fits", place, source.name, _fit_hash(state, partition, source)
 
 
-def _pool_gap(state: State, partition: Partition, model: Model | None) -> str:
-    assert model is not None
-    assert partition.month is not None
-    pool = state.context.pool(model, partition.month)
+def _pool_gap(state: State, partition: Partition, model: Model) -> str:
+    pool = state.context.pool(model, partition.refit_month)
     return "" if pool else f"no ticker has bars enough before {partition.month:%Y-%m} for {model.name}"
 
 
@@ -337,19 +287,8 @@ def _explains(settings: Settings, month: pd.Timestamp) -> bool:
     return settings.importance == "monthly" or (settings.importance == "yearly" and month.month == 1)
 
 
-def _importance_gap(state: State, partition: Partition, model: Model | None) -> str:
-    assert partition.month is not None
-    if _explains(state.context.settings, partition.month):
-        return history_gap(state, partition, model)
+def _importance_gap(state: State, partition: Partition, model: Model) -> str:
     choice = state.context.settings.importance
+    if _explains(state.context.settings, partition.refit_month):
+        return state.month_gap(partition, model)
     return f"importance = {choice!r} asks for {'no refit' if choice == 'never' else 'the refits of January only'}"
-
-
-def _not_converged(table: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    rows = stored_rows(state.context, table, partitions, ("model", "converged", "message"))
-    return {partition: row_checks.fits_not_converged(group) for partition, group in rows.items()}
-
-
-def _broken(table: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    rows = stored_rows(state.context, table, partitions, ("model", "horizon", "origin_date", "variance"))
-    return {partition: row_checks.forecasts_broken(group) for partition, group in rows.items()}

@@ -1,4 +1,4 @@
-"""What came of one partition of a step, and how finished cells are put into one commit."""
+"""The result of one partition of a step, and how finished cells are put into one commit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ class PartitionResult:
 
     Attributes
     ----------
-    step : Step
-    partition : Partition
     computed, unchanged : list of str
         Models (an empty text for a step without models) that were computed, and whose stored rows were right.
     failures : dict of str to str
@@ -34,8 +32,8 @@ class PartitionResult:
         Rows written to the step's own table.
     seconds : float
         Time of the workers.
-    findings : dict of str to sequence of Finding
-        Per check of the step what it found.
+    findings : mapping of str to sequence of Finding
+        By check; a check that examined nothing of the partition is not in it.
     """
 
     step: Step
@@ -63,6 +61,6 @@ def _joined(parts: Sequence[Replacement | Upsert]) -> Replacement | Upsert:
         return first
     rows = pd.concat([part.frame for part in parts if len(part.frame)] or [first.frame], ignore_index=True)
     if isinstance(first, Upsert):
-        return Upsert(first.table, rows, first.ignore)
+        return Upsert(first.table, rows)
     cells = [part.cells for part in parts if isinstance(part, Replacement) and part.cells is not None]
     return Replacement(first.table, rows, pd.concat(cells, ignore_index=True))

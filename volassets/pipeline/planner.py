@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -21,8 +21,7 @@ NEW_BARS = "new bars or a refreshed fit"
 SHOWN_TICKERS = 3
 
 
-@dataclass(frozen=True)
-class PlannedCell:
+class PlannedCell(NamedTuple):
     """One cell that a run has to compute, and the reason."""
 
     cell: Cell
@@ -30,14 +29,7 @@ class PlannedCell:
 
 
 def partitions_of(step: Step, months: Mapping[str, Sequence[pd.Timestamp]]) -> list[Partition]:
-    """Return the partitions of a step that belong to a request.
-
-    Parameters
-    ----------
-    step : Step
-    months : mapping of str to sequence of Timestamp
-        Refit months by ticker.
-    """
+    """Return the partitions of a step that belong to a request for `months`, refit months by ticker."""
     if step.scope is Scope.TICKER:
         return [Partition(ticker) for ticker in months]
     if step.scope is Scope.TICKER_MONTH:
@@ -51,6 +43,8 @@ def plan(
     state: State, steps: Iterable[Step], months: Mapping[str, Sequence[pd.Timestamp]], force: bool = False
 ) -> list[PlannedCell]:
     """Return the missing and stale cells of a request in pipeline order.
+
+    The tables and today's bars decide, whatever an orchestrator has recorded.
 
     Parameters
     ----------
@@ -71,27 +65,22 @@ def plan(
     ]
 
 
-def _plan_partition(state: State, step: Step, partition: Partition, force: bool) -> Iterable[PlannedCell]:
+def _plan_partition(state: State, step: Step, partition: Partition, force: bool) -> Iterator[PlannedCell]:
     for model in step.variants:
-        if model is not None and model.name not in state.context.models:
+        if (model is not None and model.name not in state.context.models) or step.gap(state, partition, model):
             continue
-        if step.gap(state, partition, model):
-            continue
-        expected = step.fingerprint(state, partition, model)
-        name = model.name if model else ""
+        expected, name = step.fingerprint(state, partition, model), model.name if model else ""
         stored = state.stored(step, partition, name)
-        if not expected or (stored == expected and not force):
-            continue
-        reason = MISSING if not stored else FORCED if force else _why(state, step, partition, model)
-        yield PlannedCell(Cell(step.name, partition, name), reason)
+        if expected and (force or stored != expected):
+            reason = MISSING if not stored else FORCED if force else _change(state, step, partition, model)
+            yield PlannedCell(Cell(step.name, partition, name), reason)
 
 
-def _why(state: State, step: Step, partition: Partition, model: Model | None) -> str:
+def _change(state: State, step: Step, partition: Partition, model: Model | None) -> str:
     """Return what changed: the model itself where a fit says so, else what it is computed from."""
     if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
-        return NEW_BARS if step.table.endswith("_forecasts") else CHANGED
-    place = partition if partition.ticker else Partition("", partition.month)
-    version, spec = state.cell_hashes.spec(step.table, place, model.name)
+        return NEW_BARS if step.stage == "forecasts" else CHANGED
+    version, spec = state.cell_hashes.spec(step.table, partition, model.name)
     if version != model.code_version:
         return f"code version of {model.name} {version} -> {model.code_version}"
     before, now = json.loads(spec), json.loads(json.dumps(spec_values(model)))
@@ -102,13 +91,12 @@ def _why(state: State, step: Step, partition: Partition, model: Model | None) ->
 def summary(cells: Iterable[PlannedCell]) -> list[str]:
     """Return one line per step and reason: how many cells, of which tickers, over which months."""
     groups: dict[tuple[str, str], list[Cell]] = {}
-    for planned in cells:
-        groups.setdefault((planned.cell.step, planned.reason), []).append(planned.cell)
+    for cell, reason in cells:
+        groups.setdefault((cell.step, reason), []).append(cell)
     lines = []
     for (step, reason), listed in groups.items():
-        tickers = named(cell.partition.ticker for cell in listed)
-        months = span(cell.partition.month for cell in listed)
-        where = ", ".join(part for part in (tickers, months) if part)
+        texts = named(cell.partition.ticker for cell in listed), span(cell.partition.month for cell in listed)
+        where = ", ".join(filter(None, texts))
         count = f"{len(listed)} {'cell' if len(listed) == 1 else 'cells'}"
         lines.append(f"{step}: {count}{f' of {where}' if where else ''}: {reason}")
     return lines
@@ -124,6 +112,4 @@ def named(tickers: Iterable[str], shown: int = SHOWN_TICKERS) -> str:
 def span(months: Iterable[pd.Timestamp | None]) -> str:
     """Return months as text: the first and the last one."""
     listed = sorted({month for month in months if month is not None})
-    if not listed:
-        return ""
-    return f"{listed[0]:%Y-%m}" if len(listed) == 1 else f"{listed[0]:%Y-%m} .. {listed[-1]:%Y-%m}"
+    return " .. ".join(f"{month:%Y-%m}" for month in dict.fromkeys([*listed[:1], *listed[-1:]]))

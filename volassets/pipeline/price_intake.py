@@ -1,42 +1,130 @@
-"""Takes bars in: the one step whose input comes from outside the store."""
+"""Bars in: when they are fetched, how an answer is checked, what of it is written.
+
+The one step whose input comes from outside the store.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from volassets.errors import VolassetsError
+import pandas as pd
+
+from volassets.errors import InputError, VolassetsError
+from volassets.file_lock import FileLock
+from volassets.market.bar_errors import check_bars, require_valid
+from volassets.market.findings import Finding
+from volassets.market.revisions import Update, update_bars
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
-from volassets.pipeline.locks import WriteLock
+from volassets.pipeline.locks import wait_for_run, write_lock
 from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
-from volassets.pipeline.price_fetching import Answer, changes_of, fetch, refusal
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.step import Step
 from volassets.warehouse.store import Replacement, Upsert
 
+LOCAL_SOURCES = ("bundled", "csv")
+
+
+class BarsRefused(InputError):
+    """The source's bars break a blocking rule, as `findings` say; the stored ones stay."""
+
+    def __init__(self, message: str, findings: list[Finding]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class Answer(NamedTuple):
+    """A source's bars of one ticker, compared with the `stored` ones: both in one `update`, and warnings."""
+
+    stored: pd.DataFrame
+    update: Update
+    findings: list[Finding]
+
+
+class _Waiting(NamedTuple):
+    """A ticker whose changes wait for a commit, under its lock."""
+
+    item: PartitionResult
+    answer: Answer | None
+    changes: list[Replacement | Upsert]
+    lock: FileLock
+
+
+def reason_to_fetch(context: Context, ticker: str) -> str:
+    """Return why the bars of `ticker` have to be fetched, or an empty text.
+
+    A local source is read and compared; a download is asked for only when a session has closed since the last
+    stored bar. The day's own session counts as open.
+    """
+    stored = context.bars(ticker)
+    if stored.empty:
+        return "no bars stored yet"
+    if context.source.name in LOCAL_SOURCES:
+        fetched = context.source.fetch(ticker)
+        update = update_bars(ticker, stored, fetched, _second(context))
+        if update.changed.empty and update.bars.index.equals(stored.index):
+            return ""
+        context.fetched[ticker] = fetched
+        return f"the {context.source.name} bars differ from the stored ones"
+    closed = closed_sessions(context, ticker)
+    if len(closed):
+        return f"the stored bars end on {stored.index[-1]:%Y-%m-%d}, {closed[-1]:%Y-%m-%d} has closed since"
+    return ""
+
+
+def closed_sessions(context: Context, ticker: str) -> pd.DatetimeIndex:
+    """Return the sessions after the last stored bar that have closed; the day's own counts as open."""
+    last = context.ticker(ticker).index[-1]
+    closed = context.calendar(ticker).sessions(last, pd.Timestamp(context.now.date()) - pd.Timedelta(days=1))
+    return closed[closed > last]
+
+
+def fetch(context: Context, ticker: str) -> Answer:
+    """Ask the source for the bars of `ticker`, check them and compare them with the stored ones; nothing is written.
+
+    Raises
+    ------
+    BarsRefused
+        If they break a blocking rule.
+    VolassetsError
+        If the source does not answer, or does not know the ticker.
+    """
+    # A local file that changed has been read already, to see that it did.
+    fetched, proxy = context.fetched.pop(ticker, None), context.settings.proxy
+    if fetched is None:
+        fetched = context.source.fetch(ticker)
+    findings = check_bars(ticker, fetched, context.calendar(ticker), today=context.now.date(), proxy=proxy)
+    try:
+        require_valid(ticker, findings)
+    except InputError as error:
+        raise BarsRefused(str(error), findings) from None
+    stored = context.bars(ticker)
+    return Answer(stored, update_bars(ticker, stored, fetched, _second(context)), findings)
+
 
 def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
     """Fetch, check and store bars; a ticker that is refused keeps its stored ones, and says why they are old."""
-    waiting: list[tuple[PartitionResult, Answer | None, list[Replacement | Upsert], WriteLock]] = []
+    waiting: list[_Waiting] = []
     last_commit = time.monotonic()
     for number, partition in enumerate(partitions, 1):
-        item = PartitionResult(step, partition)
-        lock = WriteLock(context.settings.home, partition.ticker)
+        item, lock = PartitionResult(step, partition), write_lock(context.settings.home, partition.ticker)
         if not lock.take():
             # Nothing may be held while waiting for another run.
-            yield from _stored(context, waiting)
+            yield from _committed(context, waiting)
             waiting = []
-            lock.wait(context.log)
+            wait_for_run(lock, partition.ticker, context.log)
             context.forget([partition.ticker])
             context.answers.pop(partition.ticker, None)
-        waiting.append((item, *_fetched(context, item), lock))
+        waiting.append(_Waiting(item, *_fetched(context, item), lock))
         if time.monotonic() - last_commit >= COMMIT_SECONDS:
-            yield from _stored(context, waiting)
+            yield from _committed(context, waiting)
             waiting, last_commit = [], time.monotonic()
         error = item.failures.get("", "")
         report(Progress(step.name, partition.ticker, None, number, len(partitions), error))
-    yield from _stored(context, waiting)
+    yield from _committed(context, waiting)
 
 
 def _fetched(context: Context, item: PartitionResult) -> tuple[Answer | None, list[Replacement | Upsert]]:
@@ -49,23 +137,54 @@ def _fetched(context: Context, item: PartitionResult) -> tuple[Answer | None, li
     except VolassetsError as error:
         item.failures[""] = str(error)
         context.refusals[ticker] = error
-        return None, [refusal(context, ticker, error)]
+        return None, [_refusal(context, ticker, error)]
     context.refusals.pop(ticker, None)
     return answer, changes_of(context, ticker, answer)
 
 
-def _stored(
-    context: Context, waiting: Sequence[tuple[PartitionResult, Answer | None, list[Replacement | Upsert], WriteLock]]
-) -> list[PartitionResult]:
-    changes = [change for _, _, listed, _ in waiting for change in listed]
+def _committed(context: Context, waiting: Sequence[_Waiting]) -> list[PartitionResult]:
+    changes = [change for entry in waiting for change in entry.changes]
     if changes:
         context.warehouse.write(*by_table(changes))
     for item, answer, _, lock in waiting:
         if answer is not None:
             item.rows = len(answer.update.changed)
-            item.computed = [""] if item.rows else []
-            item.unchanged = [] if item.rows else [""]
+            item.computed, item.unchanged = ([""], []) if item.rows else ([], [""])
             context.set_bars(item.partition.ticker, answer.update.bars)
             context.findings[item.partition.ticker] = answer.findings
         lock.release()
-    return [item for item, *_ in waiting]
+    return [entry.item for entry in waiting]
+
+
+def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacement | Upsert]:
+    """Return what to write: the changed bars only, unless some were withdrawn; then the ticker's rows as a whole."""
+    update, cell = answer.update, pd.DataFrame({"ticker": [ticker]})
+    names: dict[str, Any] = {"ticker": ticker, "source": context.source.name, "fetched_at": _second(context)}
+    changes: list[Replacement | Upsert] = []
+    if len(update.revisions):
+        changes.append(Upsert("price_revisions", update.revisions))
+    if len(answer.stored.index.difference(update.bars.index)):
+        changes.append(Replacement("raw_prices", update.bars.reset_index().assign(**names), cell))
+    elif len(update.changed):
+        rows = update.bars.loc[update.changed].reset_index().assign(**names)
+        changes.append(Upsert("raw_prices", rows))
+    return [*changes, Replacement("data_quality", _finding_rows(ticker, answer.findings), cell)]
+
+
+def _refusal(context: Context, ticker: str, error: VolassetsError) -> Replacement:
+    """Return what puts the reason of a refusal beside the warnings about the bars that stay."""
+    findings = [finding for finding in getattr(error, "findings", []) if finding.severity == "error"]
+    findings = findings or [Finding("source", "error", str(error))]
+    kept = context.warehouse.read("data_quality", ticker=ticker, severity="warning")
+    rows = pd.concat([kept, _finding_rows(ticker, findings)], ignore_index=True)
+    return Replacement("data_quality", rows, pd.DataFrame({"ticker": [ticker]}))
+
+
+def _finding_rows(ticker: str, findings: Sequence[Finding]) -> pd.DataFrame:
+    rows = [(ticker, f.check, f.severity, f.message, len(f.rows)) for f in findings]
+    return pd.DataFrame(rows, columns=["ticker", "check_name", "severity", "message", "n_rows"])
+
+
+def _second(context: Context) -> datetime:
+    """Return the moment of the run as the store keeps it: UTC without a zone, whole seconds."""
+    return context.now.replace(tzinfo=None, microsecond=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from volassets.evaluation import row_checks
 from volassets.features.catalogue import catalogue
@@ -12,18 +12,16 @@ from volassets.features.feature_table import build_features
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Step
+from volassets.settings import Settings
 
-if TYPE_CHECKING:
-    from volassets.pipeline.state import State
-    from volassets.settings import Settings
-
-PRICES, FEATURES = "raw_prices", "realized_vol_features"
-BARS_VALID = "bars_valid"
+PRICES, BARS_VALID = "raw_prices", "bars_valid"
 
 
 def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step]:
     """Yield the bars and the feature table."""
+    refused, odd = partial(_findings, "error"), partial(_findings, "warning")
     yield Step(
         name=PRICES,
         scope=Scope.TICKER,
@@ -40,13 +38,8 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
         job="refresh_prices",
         needs_features=False,
         checks=(
-            Check(
-                BARS_VALID,
-                "Stored bars break no rule; refused ones are listed here.",
-                partial(_findings, "error"),
-                True,
-            ),
-            Check("bars_plausible", "Nothing about the bars looks odd.", partial(_findings, "warning")),
+            Check(BARS_VALID, "Stored bars break no rule; refused ones are listed here.", refused, blocking=True),
+            Check("bars_plausible", "Nothing about the bars looks odd.", odd),
         ),
     )
     yield Step(
@@ -59,11 +52,11 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
         "in the warm-up. Each column's formula, unit and source is in its comment.",
         group="features",
         kinds=("duckdb", "pandas"),
-        fingerprint=lambda state, partition, _: state.prints(partition).features(),
+        fingerprint=lambda state, partition, _: state.fingerprints(partition).features(),
         compute=feature_rows,
         needs_features=False,
         gap=_no_bars,
-        checks=(Check("features_finite", "No value is missing after its warm-up.", _not_finite, True),),
+        checks=(Check("features_finite", "No value is missing after its warm-up.", _not_finite, blocking=True),),
     )
 
 
@@ -80,9 +73,8 @@ def _history(state: State, partition: Partition, _model: Model | None) -> str:
 
     With one that covers the newest bar every earlier month would look stale every morning.
     """
-    if state.ticker(partition).bars.empty:
-        return ""
-    return f"revisions-{state.revisions.get(partition.ticker, 0)}"
+    empty = state.ticker(partition).bars.empty
+    return "" if empty else f"revisions-{state.revisions.get(partition.ticker, 0)}"
 
 
 def _no_bars(state: State, partition: Partition, _model: Model | None) -> str:
@@ -90,17 +82,18 @@ def _no_bars(state: State, partition: Partition, _model: Model | None) -> str:
     return f"no bars of {partition.ticker} are stored: materialize raw_prices for it first" if empty else ""
 
 
-def _findings(severity: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
+def _findings(
+    severity: Literal["error", "warning"], state: State, partitions: Sequence[Partition]
+) -> Mapping[Partition, Sequence[Finding]]:
     """Return what was found in the bars when they were last taken in, or why they were refused."""
     tickers = [partition.ticker for partition in partitions]
     rows = state.context.warehouse.read("data_quality", ticker=tickers, severity=severity)
     found: dict[Partition, list[Finding]] = {partition: [] for partition in partitions}
     for row in rows.itertuples():
-        found[Partition(str(row.ticker))].append(Finding(str(row.check_name), severity, str(row.message)))  # type: ignore[arg-type]
-    if severity == "error":
-        for partition in partitions:
-            if not found[partition] and state.ticker(partition).bars.empty:
-                found[partition] = [Finding("no_bars", "error", f"no bars of {partition.ticker} are stored")]
+        found[Partition(str(row.ticker))].append(Finding(str(row.check_name), severity, str(row.message)))
+    for partition, listed in found.items():
+        if severity == "error" and not listed and state.ticker(partition).bars.empty:
+            listed.append(Finding("no_bars", "error", f"no bars of {partition.ticker} are stored"))
     return found
 
 

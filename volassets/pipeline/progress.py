@@ -1,4 +1,4 @@
-"""Progress of a run: assets report, whoever listens shows it."""
+"""Progress of a run: steps report each finished cell, whoever listens shows it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing done inside a stage.
-
-    Attributes
-    ----------
-    stage : str
-        Asset name.
-    ticker : str
-    month : Timestamp or None
-        None for a stage without months.
-    done, total : int
-        Cells finished and asked for, in this stage of this run.
-    error : str
-        Empty where the cell succeeded.
-    """
+    """One finished cell, `done` of `total` in its step of this run; `error` is empty where it succeeded."""
 
     stage: str
     ticker: str
@@ -39,14 +26,14 @@ _listeners: list[Listener] = []
 
 
 def report(progress: Progress) -> None:
-    """Tell every listener of this process."""
+    """Pass `progress` to every listener of this process."""
     for listener in _listeners:
         listener(progress)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Send the steps of this process to `listener` inside the block."""
+    """Send the progress of this process to `listener` inside the block."""
     _listeners.append(listener)
     try:
         yield

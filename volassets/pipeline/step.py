@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Rows = Mapping[str, pd.DataFrame]
 """Table name to rows."""
+Load = Callable[["State", Sequence[Partition]], Mapping[Partition, Rows]]
+Find = Callable[["State", Sequence[Partition]], Mapping[Partition, Sequence[Finding]]]
+OfCell = Callable[["State", Partition, Any], str]
+"""Of the state, a partition and its model; None for a step without models."""
+Requirement = tuple[str, Partition, str, str]
+"""Table, partition, model and hash of a stored cell that another one is computed from."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,8 @@ class Inputs:
 
     Attributes
     ----------
-    settings : Settings
-    partition : Partition
-    model : Model or None
+    model : Model
+        None for a step without models.
     data_hash : str
         Fingerprint of the cell.
     rows : mapping of str to DataFrame
@@ -47,7 +52,7 @@ class Inputs:
 
     settings: Settings
     partition: Partition
-    model: Model | None
+    model: Any
     data_hash: str
     rows: Rows
     features: Mapping[str, pd.DataFrame]
@@ -68,13 +73,12 @@ class Inputs:
     @property
     def month(self) -> pd.Timestamp:
         """The refit month of the partition."""
-        assert self.partition.month is not None
-        return self.partition.month
+        return self.partition.refit_month
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a cell came out as: rows by table, without the columns that name the cell, and files by path."""
+    """The rows of a cell by table, without the columns that name the cell, and files by path."""
 
     tables: Rows
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -84,29 +88,14 @@ class Output:
 class Check:
     """What is examined of a step's stored rows.
 
-    Attributes
-    ----------
-    name, description : str
-    find : callable
-        Of the state and the partitions: the findings per partition; a partition without findings is good.
-    blocking : bool
-        Whether a finding stops what follows.
+    `find` returns the findings per partition: empty for a good one; a partition that it could not examine is left
+    out. A finding of a blocking check stops what follows.
     """
 
     name: str
     description: str
-    find: Callable[[State, Sequence[Partition]], Mapping[Partition, Sequence[Finding]]]
+    find: Find
     blocking: bool = False
-
-
-Load = Callable[["State", Sequence[Partition]], Mapping[Partition, Rows]]
-Requirement = tuple[str, Partition, str, str]
-"""Table, partition, model and hash of a stored cell that another one is computed from."""
-
-
-def nothing_loaded(_state: State, partitions: Sequence[Partition]) -> dict[Partition, Rows]:
-    """Load no upstream rows."""
-    return {partition: {} for partition in partitions}
 
 
 @dataclass(frozen=True)
@@ -115,21 +104,14 @@ class Step:
 
     Attributes
     ----------
-    name : str
-        Name of the asset.
-    scope : Scope
-        What one partition is about.
     tables : tuple of str
         Tables that it writes; the first one keeps the hash of each cell.
     upstream : tuple of str
         Steps whose rows it reads.
     description : str
         Source, unit, grain and timing, for the UI.
-    group : str
-        Group in the UI.
     fingerprint : callable
-        Of the state, a partition and a model: the hash that the cell should have; empty where there is nothing to
-        compute it from.
+        The hash that a cell should have; empty where there is nothing to compute it from.
     compute : callable or None
         From `Inputs` to `Output`, a pure function; None for the step that takes bars in from outside.
     load : callable
@@ -143,13 +125,12 @@ class Step:
     asked_for : callable
         Whether the settings want the step for a refit month.
     gap : callable
-        Why a partition has nothing to compute; empty where it has.
-    checks : tuple of Check
+        Why a cell has nothing to compute; empty where it has.
     numbers : str
         Query for the numbers that the UI plots, with ``{table}``, ``$tickers`` and ``$models``; its columns beside
         ticker and refit_month.
-    kinds : tuple of str
-        Libraries, as the UI shows them.
+    group, kinds : str, tuple of str
+        Group and libraries, as the UI shows them.
     job : str
         Name of the job of a block that begins with this step.
     has_page : bool
@@ -166,14 +147,14 @@ class Step:
     upstream: tuple[str, ...]
     description: str
     group: str
-    fingerprint: Callable[[State, Partition, Model | None], str]
+    fingerprint: OfCell
     compute: Callable[[Inputs], Output] | None
-    load: Load = nothing_loaded
-    requires: Callable[[State, Partition, Model | None], Iterable[Requirement]] = lambda *_: ()
+    load: Load = lambda _state, partitions: {partition: {} for partition in partitions}
+    requires: Callable[[State, Partition, Any], Iterable[Requirement]] = lambda *_: ()
     models: tuple[Model, ...] = ()
     needs_features: bool = True
     asked_for: Callable[[Settings, pd.Timestamp], bool] = lambda *_: True
-    gap: Callable[[State, Partition, Model | None], str] = lambda *_: ""
+    gap: OfCell = lambda *_: ""
     checks: tuple[Check, ...] = ()
     numbers: str = ""
     kinds: tuple[str, ...] = ("python",)
@@ -194,14 +175,9 @@ class Step:
 
     def writes(self, partition: Partition, model: str, data_hash: str, output: Output) -> list[Replacement | Upsert]:
         """Return what a computed cell replaces in the store."""
-        names: dict[str, Any] = {}
-        if partition.ticker:
-            names["ticker"] = partition.ticker
-        if partition.month is not None:
-            names["refit_month"] = partition.month
-        if model:
-            names["model"] = model
-        cell = pd.DataFrame({key: [value] for key, value in names.items()}) if names else None
+        names = {"ticker": partition.ticker, "refit_month": partition.month, "model": model}
+        names = {name: value for name, value in names.items() if value}
+        cell = pd.DataFrame([names]) if names else None
         return [
             Replacement(name, rows.assign(**names, **({"data_hash": data_hash} if name == self.table else {})), cell)
             for name, rows in output.tables.items()

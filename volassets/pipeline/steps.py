@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from volassets.errors import VolassetsError
 from volassets.models.protocol import Model
@@ -19,15 +18,13 @@ from volassets.pipeline.model_steps import combined_steps, pooled_steps, ticker_
 from volassets.pipeline.price_steps import price_steps
 from volassets.pipeline.selection_steps import selection_steps
 from volassets.pipeline.step import Step
+from volassets.settings import Settings
 from volassets.warehouse.store import open_warehouse
-
-if TYPE_CHECKING:
-    from volassets.settings import Settings
 
 # A code location must load, whoever has the database open.
 LOAD_PATIENCE_SECONDS = 2.0
 
-Builder = Callable[["Settings", tuple[Model, ...]], Iterable[Step]]
+Builder = Callable[[Settings, tuple[Model, ...]], Iterable[Step]]
 BUILDERS: list[Builder] = [
     price_steps,
     selection_steps,
@@ -39,14 +36,7 @@ BUILDERS: list[Builder] = [
 
 
 def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:
-    """Return every step of a home in order.
-
-    Parameters
-    ----------
-    settings : Settings
-    models : iterable of Model, optional
-        Models of the graph; the settings' where not given.
-    """
+    """Return every step of a home in order, with the settings' models where none are given."""
     chosen = tuple(settings.chosen_models.values() if models is None else models)
     return tuple(step for builder in BUILDERS for step in builder(settings, chosen))
 
@@ -59,24 +49,15 @@ def blocks(listed: Sequence[Step]) -> list[tuple[Step, ...]]:
 def graph_steps(settings: Settings, also: Iterable[str] = ()) -> tuple[Step, ...]:
     """Return the steps of a home's graph, each with every registered model of its family.
 
-    Parameters
-    ----------
-    settings : Settings
-    also : iterable of str
-        Models that a run asks for beside the home's own.
+    The families are those of the home's own models, of `also` (models that a run asks for beside them), and those
+    that the home stores. The store is asked only where the settings leave a family out; one that does not answer at
+    once adds none.
     """
-    found = graph_families(settings, also)
+    found = {MODELS[name].family for name in (*settings.models, *also)}
+    others = [family for family in families() if family not in found]
+    if others and settings.database.exists():
+        found.update(_stored_families(settings, others))
     return steps(settings, [settings.model(name) for name, model in MODELS.items() if model.family in found])
-
-
-def graph_families(settings: Settings, also: Iterable[str] = ()) -> set[str]:
-    """Return the families of a home's own models, those of `also`, and those that it stores beside them.
-
-    The store is asked only where the settings leave a family out; one that does not answer at once adds none.
-    """
-    own = {MODELS[name].family for name in (*settings.models, *also)}
-    others = [family for family in families() if family not in own]
-    return own | (set(_stored_families(settings, others)) if others and settings.database.exists() else set())
 
 
 def _stored_families(settings: Settings, names: Sequence[str]) -> list[str]:

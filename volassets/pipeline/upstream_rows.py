@@ -1,51 +1,48 @@
-"""What steps read of the store for many partitions at once, and what they have in common about months."""
+"""Stored rows for many partitions at once, as steps load them and checks examine them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from volassets.models.protocol import Model
+from volassets.market.findings import Finding
 from volassets.pipeline.cells import Partition
+from volassets.pipeline.step import Find, Load, Rows
 
 if TYPE_CHECKING:
     from volassets.pipeline.context import Context
     from volassets.pipeline.state import State
-    from volassets.pipeline.step import Load, Rows
 
 
 def stored_rows(
-    context: Context, table: str, partitions: Sequence[Partition], columns: Iterable[str] = ()
+    context: Context, table: str, partitions: Iterable[Partition], columns: Iterable[str] = ()
 ) -> dict[Partition, pd.DataFrame]:
-    """Return the rows of a table over tickers and months, by partition, in the order of its key.
+    """Return the rows of a table by partition, in the order of its key; partitions without rows are left out.
 
-    Parameters
-    ----------
-    context : Context
-    table : str
-    partitions : sequence of Partition
-        With ticker and month; those without rows are not in the result.
-    columns : iterable of str
-        Columns beside the partition's; all where none is given.
+    Partitions are of tickers and months, or of months alone; `columns` are those beside the partition's, all by
+    default.
     """
-    if not partitions:
-        return {}
     wanted = set(partitions)
-    names = ", ".join(["ticker", "refit_month", *columns]) if columns else "*"
+    if not wanted:
+        return {}
+    by = ["ticker", "refit_month"] if all(partition.ticker for partition in wanted) else ["refit_month"]
+    asked = {
+        "ticker": sorted({partition.ticker for partition in wanted}),
+        "refit_month": sorted({partition.refit_month.date() for partition in wanted}),
+    }
+    names = ", ".join(dict.fromkeys([*by, *columns])) if columns else "*"
+    where = " AND ".join(f"{name} IN (SELECT unnest(${name}))" for name in by)
     order = ", ".join(context.warehouse.table(table).key)
     rows = context.warehouse.query(
-        f"SELECT {names} FROM {table} WHERE ticker IN (SELECT unnest($tickers)) "
-        f"AND refit_month IN (SELECT unnest($months)) ORDER BY {order}",
-        {
-            "tickers": sorted({partition.ticker for partition in wanted}),
-            "months": sorted({partition.month.date() for partition in wanted if partition.month is not None}),
-        },
+        f"SELECT {names} FROM {table} WHERE {where} ORDER BY {order}", {name: asked[name] for name in by}
     )
-    groups = rows.groupby(["ticker", "refit_month"], sort=False)
-    found = {Partition(str(ticker), pd.Timestamp(str(month))): part for (ticker, month), part in groups}
-    return {partition: part.reset_index(drop=True) for partition, part in found.items() if partition in wanted}
+    found: dict[Partition, pd.DataFrame] = {}
+    for key, part in rows.groupby(by, sort=False):
+        ticker, month = key if len(by) > 1 else ("", *key)
+        found[Partition(str(ticker), pd.Timestamp(str(month)))] = part.reset_index(drop=True)
+    return {partition: part for partition, part in found.items() if partition in wanted}
 
 
 def load_tables(*tables: str) -> Load:
@@ -53,23 +50,26 @@ def load_tables(*tables: str) -> Load:
 
     def load(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:
         found = {table: stored_rows(state.context, table, partitions) for table in tables}
-        return {
-            partition: {table: rows[partition] for table, rows in found.items() if partition in rows}
-            for partition in partitions
-        }
+        return {place: {table: rows[place] for table, rows in found.items() if place in rows} for place in partitions}
 
     return load
 
 
-def history_gap(state: State, partition: Partition, model: Model | None) -> str:
-    """Return why there is too little history before the month, or why the month has not come; empty where it has."""
-    assert partition.month is not None
-    return state.ticker(partition).gap(partition.month, state.context.needs(model))
+def month_check(table: str, columns: Sequence[str], examine: Callable[[pd.DataFrame], Sequence[Finding]]) -> Find:
+    """Return the check that has `examine` look at the rows of each month that has some."""
+
+    def find(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
+        rows = stored_rows(state.context, table, partitions, columns)
+        return {partition: examine(part) for partition, part in rows.items()}
+
+    return find
 
 
-def session_gap(state: State, partition: Partition, model: Model | None) -> str:
-    """Return `history_gap`, or that no session of the month has a bar before it."""
-    gap = history_gap(state, partition, model)
-    if not gap and partition.month is not None and not state.ticker(partition).has_session(partition.month):
-        gap = f"no bar of {partition.ticker} has its next session in {partition.month:%Y-%m}: it was not traded"
-    return gap
+def ticker_check(table: str, examine: Callable[[State, pd.DataFrame], Sequence[Finding]]) -> Find:
+    """Return the check that has `examine` look at the rows of each ticker, also where there are none."""
+
+    def find(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
+        rows = state.context.warehouse.read(table, ticker=[partition.ticker for partition in partitions])
+        return {place: examine(state, rows[rows["ticker"] == place.ticker]) for place in partitions}
+
+    return find

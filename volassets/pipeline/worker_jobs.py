@@ -39,11 +39,8 @@ class Job:
         Name of the lock that covers them.
     compute : callable
         `Step.compute`.
-    settings : Settings
-    cells : sequence of CellJob
     features : mapping of str to SharedFrame
         Feature tables by ticker, mapped and not copied.
-    bars : DataFrame or None
     calendars : mapping of str to str
         Name of the calendar by ticker; a worker keeps the calendars themselves.
     files : str
@@ -62,7 +59,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one cell: its output, or the error's text."""
+    """The output of one cell, or the text of its error."""
 
     partition: Partition
     model: str
@@ -99,8 +96,10 @@ def compute_cells(job: Job) -> list[Result]:
             )
             try:
                 output = _saved(job, job.compute(inputs))
+            except VolassetsError as problem:
+                error = str(problem)
             except Exception as problem:
-                error = problem_text(problem)
+                error = f"{type(problem).__name__}: {problem}"
         model = cell.model.name if cell.model else ""
         results.append(Result(cell.partition, model, cell.data_hash, output, error, time.perf_counter() - start))
     return results
@@ -111,8 +110,3 @@ def _saved(job: Job, output: Output) -> Output:
     for place, content in output.files.items():
         write_whole(f"{job.files}/{place}", content)
     return Output(output.tables)
-
-
-def problem_text(problem: Exception) -> str:
-    """Return an error as one text: ours say everything themselves, others are named by their kind."""
-    return str(problem) if isinstance(problem, VolassetsError) else f"{type(problem).__name__}: {problem}"

@@ -18,8 +18,8 @@ import pandas as pd
 
 from volassets.errors import VolassetsError
 
-Job = TypeVar("Job")
-PartitionResult = TypeVar("PartitionResult")
+Task = TypeVar("Task")
+Found = TypeVar("Found")
 
 # A second thread per worker gives nothing and, on a busy machine, makes a fit many times slower.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -30,22 +30,14 @@ JOBS_PER_WORKER = 3
 
 @dataclass(frozen=True)
 class SharedFrame:
-    """A table of float64 columns that workers map instead of receiving a copy per task.
-
-    Attributes
-    ----------
-    path : str
-        A ``.npy`` file of shape (rows, columns), removed when the `shared_frame` block ends.
-    index : DatetimeIndex
-    columns : tuple of str
-    """
+    """A table of float64 columns, in the ``.npy`` file `path`, that workers map instead of receiving a copy per job."""
 
     path: str
     index: pd.DatetimeIndex
     columns: tuple[str, ...]
 
     def load(self) -> pd.DataFrame:
-        """Return the frame, mapped read-only; kept for the worker's next task."""
+        """Return the frame, mapped read-only; kept for the worker's next job."""
         values = _map(self.path)
         return pd.DataFrame(values, index=self.index, columns=list(self.columns), copy=False)
 
@@ -78,7 +70,7 @@ class SharedFrames:
 
 
 def _start_worker(parent: int) -> None:
-    """Limit the worker to one thread and end it when `parent` ends, also when that was killed."""
+    """Limit the worker to one thread and end it when `parent` ends, also if that is killed."""
     os.environ.update(ONE_THREAD)
 
     def watch() -> None:
@@ -89,20 +81,8 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
 
 
-def _allow_children() -> None:
-    """Let a worker of Celery have workers of its own.
-
-    Python forbids it to processes marked as daemonic, so that nothing is left behind; ours watch their parent.
-    """
-    import multiprocessing
-
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-
-
-def run_jobs(
-    jobs: Iterator[Job], function: Callable[[Job], PartitionResult], workers: int
-) -> Iterator[tuple[Job, PartitionResult]]:
-    """Run `function` on every job in a pool of processes and yield results as they finish.
+def run_jobs(jobs: Iterator[Task], function: Callable[[Task], Found], workers: int) -> Iterator[tuple[Task, Found]]:
+    """Run `function` on every job in a pool of processes; yield each job and its result as it finishes.
 
     Parameters
     ----------
@@ -113,11 +93,6 @@ def run_jobs(
     workers : int
         Processes. One is a process of its own too, so that any number gives the same bits.
 
-    Yields
-    ------
-    tuple
-        Job and result.
-
     Raises
     ------
     VolassetsError
@@ -126,36 +101,35 @@ def run_jobs(
     # Imported here: the pool is needed by runs only, not by every load of the code location.
     from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    running: dict[Future[PartitionResult], Job] = {}
+    running: dict[Future[Found], Task] = {}
     executor = None
     try:
         while True:
             while len(running) < JOBS_PER_WORKER * workers and (job := next(jobs, None)) is not None:
-                executor = executor or _pool(get_reusable_executor, workers)
+                executor = executor or _pool(workers)
                 running[executor.submit(function, job)] = job
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                error = future.exception()
-                if isinstance(error, TerminatedWorkerError):
-                    raise VolassetsError(
-                        "a worker process died (out of memory?): what was committed is kept; run again with fewer "
-                        "--jobs."
-                    ) from error
-                if error is not None:
-                    raise error
-                yield job, future.result()
+                yield running.pop(future), future.result()
+    except TerminatedWorkerError as error:
+        raise VolassetsError(
+            "a worker process died (out of memory?): what was committed is kept; run again with fewer --jobs."
+        ) from error
     finally:
         for future in running:
             future.cancel()
 
 
-def _pool(make: Callable[..., Any], workers: int) -> Any:
-    _allow_children()
-    return make(
-        max_workers=workers, timeout=IDLE_SECONDS, env=ONE_THREAD, initializer=_start_worker, initargs=(os.getpid(),)
-    )
+def _pool(workers: int) -> Any:
+    import multiprocessing
+
+    from joblib.externals.loky import get_reusable_executor
+
+    # A worker of Celery is marked as daemonic, which forbids it to have workers so that none is left behind; ours
+    # watch their parent.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    limits = {"timeout": IDLE_SECONDS, "env": ONE_THREAD}
+    return get_reusable_executor(max_workers=workers, initializer=_start_worker, initargs=(os.getpid(),), **limits)

@@ -176,7 +176,7 @@ def test_one_worker_and_two_give_the_same_bits(sp500_features):
 PARENT = """
 import sys
 from volassets.pipeline.worker_pool import run_jobs
-from volassets_tests.pipeline.test_workers import announce
+from volassets_tests.pipeline.test_worker_pool import announce
 folder = sys.argv[1]
 list(run_jobs(iter([folder, folder]), announce, 2))
 """

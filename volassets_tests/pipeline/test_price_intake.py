@@ -10,7 +10,7 @@ import pandas as pd
 from volassets.market.csv_files import CsvSource
 from volassets.pipeline.context import Context
 from volassets.pipeline.partition_result import by_table
-from volassets.pipeline.price_fetching import changes_of, fetch, reason_to_fetch
+from volassets.pipeline.price_intake import changes_of, fetch, reason_to_fetch
 from volassets.settings import load_settings
 from volassets_tests.conftest import simulate_bars
 
