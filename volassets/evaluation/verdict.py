@@ -14,9 +14,8 @@ SIGNIFICANT = 0.05
 
 def p_text(p: float) -> str:
     """Return a p-value as ``p < .001``, ``p < .01``, ``p = .048`` or ``p = .41``: more places near the threshold."""
-    for bound in (0.001, 0.01):
-        if p < bound:
-            return f"p < {_decimal(bound, 3 if bound < 0.01 else 2)}"
+    if p < 0.01:
+        return "p < .001" if p < 0.001 else "p < .01"
     return f"p = {_decimal(p, 3 if p < 0.1 else 2)}"
 
 
@@ -93,10 +92,8 @@ def risk_verdict(table: pd.DataFrame) -> str:
             f"Kupiec's test passed by {passed} of {len(rows)} models, "
             f"Christoffersen's by {int((rows['christoffersen_p'] >= SIGNIFICANT).sum())}"
         )
-    if not parts:
-        return "Too few days for a value at risk."
     text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text[0].upper()}{text[1:]}." if parts else "Too few days for a value at risk."
 
 
 def sessions_text(horizon: int) -> str:

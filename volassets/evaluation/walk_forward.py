@@ -12,8 +12,6 @@ from volassets.models.protocol import Fit, Model
 from volassets.models.window import calibration_origins
 from volassets.timing import NextSession
 
-FORECAST_COLUMNS = ("origin_date", "target_date", "horizon", "variance", "volatility", "lower", "upper")
-
 
 def forecast_month(
     model: Model,
@@ -41,7 +39,7 @@ def forecast_month(
     Returns
     -------
     DataFrame
-        Columns `FORECAST_COLUMNS`, by horizon and origin; `variance` daily decimal, the others annualised decimal,
+        Columns of a table of forecasts, by horizon and origin; `variance` daily decimal, the others annualised decimal,
         bounds NaN while too few outcomes are known. A horizon that the model does not forecast has no rows.
     """
     before = calibration_origins(pd.DatetimeIndex(features.index), fit.month)
@@ -67,4 +65,4 @@ def forecast_month(
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)[list(FORECAST_COLUMNS)]
+    return pd.concat(parts, ignore_index=True)

@@ -7,22 +7,13 @@ import math
 import sys
 import time
 from datetime import date
-from types import TracebackType
 from typing import Any
 
 import click
 import numpy as np
 import pandas as pd
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 # A pipe gets a line when a stage starts and ends, and in between at most this often.
@@ -84,27 +75,23 @@ def _text(value: Any) -> str:
 
 
 class RunProgress:
-    """A bar per stage on a terminal; a line per stage in a pipe.
-
-    Call it with `volassets.orchestration.progress.Step` objects.
-    """
+    """A bar per stage on a terminal, a line per stage in a pipe; called with each finished cell."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
         self._console = Console(highlight=False, no_color=not self._live)
-        self._bars = Progress(
-            TextColumn("{task.fields[stage]:<24}"),
-            TextColumn("{task.fields[ticker]:<10}"),
-            TextColumn("{task.fields[month]:<8}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self._bars = progress.Progress(
+            *(progress.TextColumn(text) for text in ("{task.fields[stage]:<24}", "{task.fields[ticker]:<10}")),
+            progress.TextColumn("{task.fields[month]:<8}"),
+            progress.BarColumn(bar_width=24),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=self._console,
         )
-        self._tasks: dict[tuple[str, str], TaskID] = {}
-        self._said: dict[tuple[str, str], float] = {}
+        self._tasks: dict[tuple[str, str], progress.TaskID] = {}
+        self._printed: dict[tuple[str, str], float] = {}
         self._start = time.monotonic()
 
     def __enter__(self) -> RunProgress:
@@ -112,9 +99,7 @@ class RunProgress:
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._bars.stop()
 
@@ -138,6 +123,6 @@ class RunProgress:
             self._bars.update(self._tasks[key], completed=step.done, total=step.total, month=month)
             return
         now = time.monotonic()
-        if step.done == step.total or now - self._said.get(key, 0.0) >= PLAIN_SECONDS:
-            self._said[key] = now
+        if step.done == step.total or now - self._printed.get(key, 0.0) >= PLAIN_SECONDS:
+            self._printed[key] = now
             click.echo(f"{now - self._start:7.1f} s  {step.stage} {step.ticker} {month} {step.done}/{step.total}")

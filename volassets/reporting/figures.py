@@ -7,6 +7,9 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from volassets.reporting.palette import LIGHT_BACKGROUND
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ _PAGE_COLOURS = {INK: "currentColor", GRID: "var(--grid)", PAPER: "var(--paper)"
 WIDTH = 8.4
 PNG_LIMIT = 50_000
 _FONT = 9
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": _FONT - 1, "labelcolor": INK, "handlelength": 2.6}
 
 
 def new_figure(
@@ -57,22 +61,20 @@ def title(axis: Axes, text: str) -> None:
 
 def legend(axis: Axes, columns: int = 1, **options: Any) -> None:
     """Add a legend in ink, without a frame."""
-    axis.legend(frameon=False, fontsize=_FONT - 1, labelcolor=INK, ncols=columns, handlelength=2.6, **options)
+    axis.legend(ncols=columns, **_LEGEND, **options)
 
 
 def legend_below(figure: Figure, axis: Axes, columns: int = 5) -> None:
     """Add one legend for the whole figure, under the axes."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(columns, max(len(labels), 1)),
-        frameon=False,
-        fontsize=_FONT - 1,
-        labelcolor=INK,
-        handlelength=2.6,
-    )
+    columns = min(columns, max(len(labels), 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, **_LEGEND)
+
+
+def hide_spare(axes: Any, used: int) -> None:
+    """Hide the axes of a grid after the first `used`."""
+    for axis in axes.flat[used:]:
+        axis.set_visible(False)
 
 
 def percent(axis: Any, decimals: int = 0) -> None:
@@ -92,15 +94,54 @@ def dates(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def to_svg(figure: Figure, name: str) -> str:
-    """Return `figure` as an inline SVG element whose ink follows the page.
+def thin(frame: pd.DataFrame, most: int = 800) -> pd.DataFrame:
+    """Return at most `most` rows of `frame`, evenly spaced."""
+    return frame.iloc[:: max(1, -(-len(frame) // most))]
 
-    Parameters
-    ----------
-    figure : Figure
-    name : str
-        Unique on the page: ids inside the picture start from it.
-    """
+
+def diverging() -> Any:
+    """Return the colour map from blue (below zero) over paper to orange (above), alike for the colour-blind."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("better", ["#004c7a", "#4f9fd0", "#f4f4f2", "#e8955a", "#a34300"])
+
+
+def style_bar(bar: Any, label: str) -> None:
+    """Give a colour bar ink and a label."""
+    style(bar.ax)
+    bar.ax.grid(False)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=8, color=INK)
+    bar.ax.tick_params(labelsize=7)
+
+
+def month_ticks(axis: Any, months: pd.Index) -> None:
+    """Label at most a dozen of the months that the columns of a map stand for."""
+    step = max(1, -(-len(months) // 12))
+    places = range(0, len(months), step)
+    axis.set_xticks(list(places), [f"{pd.Timestamp(months[i]):%Y-%m}" for i in places])
+    if len(months) > 8:
+        for text in axis.get_xticklabels():
+            text.set_rotation(40)
+            text.set_ha("right")
+
+
+def volatility_ticks(axis: Any, values: pd.DataFrame, few: bool = False) -> None:
+    """Put ticks at round volatilities inside the range of `values`; a power of ten alone says too little."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    finite = values.to_numpy(float)
+    finite = finite[np.isfinite(finite) & (finite > 0)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.05, 0.5)
+    round_ones = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0] + ([] if few else [0.005, 0.03, 0.3])
+    inside = [value for value in sorted(round_ones) if low * 0.9 <= value <= high * 1.1]
+    axis.set_major_locator(FixedLocator(inside or [float(low)]))
+    axis.set_minor_locator(NullLocator())
+    percent(axis, 1 if low < 0.01 else 0)
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """Return `figure` as an inline SVG element whose ink follows the page; ids in it follow from the unique `name`."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 

@@ -33,19 +33,11 @@ class Section:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of a table: its heading, how a value is written, and whether the best or worst stands out.
+    """A column of a table.
 
-    Attributes
-    ----------
-    heading : str
-    write : callable, optional
-        Value to text; by its type where not given.
-    best : {"", "low", "high"}
-        Which value is set in bold.
-    text : bool
-        Long words: left aligned and broken over lines.
-    model : bool
-        A model's name: shown with its colour.
+    `write` turns a value into text (by its type where not given), `best` sets the "low" or "high" value in bold,
+    `text` aligns long words at the left and breaks them over lines, `model` shows a model's colour, and `link` gives
+    the address that a value leads to, if any.
     """
 
     heading: str
@@ -53,22 +45,21 @@ class TableColumn:
     best: str = ""
     text: bool = False
     model: bool = False
+    link: Callable[[Any], str] | None = None
 
 
 def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str:
-    """Return the whole page; `lead` and `footer` are HTML, `title` is text."""
+    """Return the whole page of escaped texts and `sections`."""
     here = files("volassets.reporting")
-    contents = "\n".join(f'<li><a href="#{part.name}">{escape(part.title)}</a></li>' for part in sections)
-    body = "\n".join(
-        f'<section id="{part.name}">\n<h2>{escape(part.title)}</h2>\n{part.body}\n</section>' for part in sections
-    )
+    contents = [f'<li><a href="#{part.name}">{escape(part.title)}</a></li>' for part in sections]
+    body = [f'<section id="{part.name}">\n<h2>{escape(part.title)}</h2>\n{part.body}\n</section>' for part in sections]
     return Template((here / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
         style=(here / "style.css").read_text("utf-8"),
-        lead=lead,
-        contents=contents,
-        body=body,
-        footer=footer,
+        lead=escape(lead),
+        contents="\n".join(contents),
+        body="\n".join(body),
+        footer=escape(footer),
     )
 
 
@@ -96,12 +87,9 @@ def picture(figure: Figure, name: str, caption: str) -> str:
     )
 
 
-def table(frame: pd.DataFrame, columns: Mapping[str, TableColumn]) -> str:
+def table(frame: pd.DataFrame, columns: Mapping[Any, TableColumn]) -> str:
     """Return the given columns of `frame` as a table that scrolls sideways where it is too wide."""
-    head = "".join(
-        f'<th scope="col"{" class=text" if column.text else ""}>{escape(column.heading)}</th>'
-        for column in columns.values()
-    )
+    head = "".join(f'<th scope="col"{" class=text" * c.text}>{escape(c.heading)}</th>' for c in columns.values())
     marked = {name: _best(frame[name], column.best) for name, column in columns.items() if column.best}
     rows = []
     for position, values in enumerate(frame[list(columns)].itertuples(index=False)):
@@ -125,37 +113,36 @@ def _cell(value: Any, column: TableColumn) -> str:
     text = escape(number(value) if column.write is None else "" if _absent(value) else column.write(value))
     if column.model:
         return f'<span class="swatch" style="background:{look_of(str(value)).colour}"></span>{text}'
-    return text
+    address = column.link(value) if column.link else ""
+    return f'<a href="{escape(address)}">{text}</a>' if address else text
 
 
 def _absent(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def number(value: Any, places: int = 3) -> str:
-    """Return a number to `places` decimals, a date as YYYY-MM-DD, nothing for a missing value."""
+def number(value: Any) -> str:
+    """Return a number to three decimals, a date as YYYY-MM-DD, nothing for a missing value."""
     if _absent(value):
         return ""
     if isinstance(value, float):
-        return f"{value:.{places}f}"
-    if hasattr(value, "strftime"):
-        return f"{value:%Y-%m-%d}"
-    return str(value)
+        return f"{value:.3f}"
+    return f"{value:%Y-%m-%d}" if hasattr(value, "strftime") else str(value)
 
 
-def percent(value: float) -> str:
+def percent(value: float, form: str = ".1%") -> str:
     """Return .123 as ``12.3 %``."""
-    return f"{value:.1%}".replace("%", " %")
+    return format(value, form).replace("%", " %")
 
 
 def whole_percent(value: float) -> str:
     """Return .9 as ``90 %``."""
-    return f"{value:.0%}".replace("%", " %")
+    return percent(value, ".0%")
 
 
 def signed_percent(value: float) -> str:
     """Return .123 as ``+12.3 %``."""
-    return f"{value:+.1%}".replace("%", " %")
+    return percent(value, "+.1%")
 
 
 def p_value(value: float) -> str:

@@ -1,7 +1,4 @@
-"""What a report is made of: rows of the store, read once per page.
-
-The store is anything with the warehouse's `query` and `read`; nothing here opens or writes one.
-"""
+"""The rows of the store that a report is made of, read once per page."""
 
 from __future__ import annotations
 
@@ -35,22 +32,13 @@ class Store(Protocol):
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the result of a reading statement."""
-        ...
 
     def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
         """Return rows of a table or view."""
-        ...
 
 
 class TickerData:
-    """The stored results of one ticker; each frame is empty where there is nothing.
-
-    Parameters
-    ----------
-    store : Store
-    settings : Settings
-    ticker : str
-    """
+    """The stored results of one ticker; each frame is empty where there is nothing."""
 
     def __init__(self, store: Store, settings: Settings, ticker: str) -> None:
         self.store, self.settings, self.ticker = store, settings, ticker
@@ -147,30 +135,26 @@ class TickerData:
         """Mean attention weight per model and lag over the refit months, and its spread between them."""
         rows = self.table("attention")
         grouped = rows.groupby(["model", "lag_days"])["weight"]
-        summary = grouped.agg(weight="mean", low="min", high="max", months="count")
-        return summary.reset_index()
+        return grouped.agg(weight="mean", low="min", high="max").reset_index()
 
     @cached_property
     def importance(self) -> pd.DataFrame:
         """Mean rise of QLIKE per model and feature over the refit months, with its standard error."""
         rows = self.table("feature_importance")
         grouped = rows.groupby(["model", "feature"])
-        summary = pd.DataFrame(
-            {
-                "delta_qlike": grouped["delta_qlike"].mean(),
-                # Months are treated as independent, which their shared training rows make a lower bound.
-                "std_error": grouped["std_error"].agg(lambda s: float(np.sqrt((s**2).sum()) / len(s))),
-                "months": grouped.size(),
-            }
+        summary = grouped.agg(
+            delta_qlike=("delta_qlike", "mean"),
+            # Months are treated as independent, which their shared training rows make a lower bound.
+            std_error=("std_error", lambda s: float(np.sqrt((s**2).sum()) / len(s))),
+            months=("delta_qlike", "size"),
         )
         return summary.reset_index().sort_values(["model", "delta_qlike"], ascending=[True, False], ignore_index=True)
 
     def qlike_by_month(self, horizon: int = 1) -> pd.DataFrame:
         """Return mean QLIKE, one row per month of the target date and one column per model."""
         rows = self.scored[self.scored["horizon"] == horizon]
-        target = pd.to_datetime(rows["target_date"])
-        marked = rows.assign(month=target - pd.to_timedelta(target.dt.day - 1, unit="D"))
-        means = marked.groupby(["month", "model"])["qlike"].mean().unstack("model")
+        month = pd.DatetimeIndex(rows["target_date"], name="month").to_period("M").to_timestamp()
+        means = rows.groupby([month, "model"])["qlike"].mean().unstack("model")
         return means[model_order(means.columns)]
 
     def daily_qlike(self, horizon: int = 1) -> pd.DataFrame:

@@ -8,16 +8,12 @@ with the dark background, so one picture serves both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#15181d"
 
-SOLID, DASHED, DOTTED, DASHDOT, LONG = (
-    "-",
-    (0, (5, 1.6)),
-    (0, (1.2, 1.4)),
-    (0, (6, 1.6, 1.2, 1.6)),
-    (0, (10, 2)),
-)
+SOLID, DASHED, DOTTED = "-", (0, (5, 1.6)), (0, (1.2, 1.4))
+DASHDOT, LONG = (0, (6, 1.6, 1.2, 1.6)), (0, (10, 2))
 
 
 @dataclass(frozen=True)
@@ -27,6 +23,11 @@ class Look:
     colour: str
     dash: object = SOLID
     marker: str = "o"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and dash as matplotlib's `plot` takes them."""
+        return {"color": self.colour, "linestyle": self.dash}
 
 
 _LOOKS = {
@@ -49,7 +50,7 @@ _LOOKS = {
 # For models that are registered after these, by their order.
 _SPARE = (Look("#7f5fc4", SOLID, "h"), Look("#b3565f", DASHED, "p"), Look("#2d8a9e", DASHDOT, "8"))
 
-GOOD, BAD, WARN = "#0072b2", "#d55e00", "#a67c00"
+GOOD, BAD = "#0072b2", "#d55e00"
 
 
 def look_of(model: str) -> Look:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from urllib.parse import quote
 
 import pandas as pd
@@ -12,7 +11,7 @@ from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import Store
 from volassets.reporting.palette import model_order
-from volassets.reporting.plots import panel as plots
+from volassets.reporting.plots import forecasts as plots
 from volassets.reporting.sections.provenance import settings_and_versions, stored_versions
 from volassets.reporting.ticker_page import FOOTER
 from volassets.settings import Settings
@@ -46,13 +45,7 @@ COMPARISONS = {
 def panel_page(store: Store, settings: Settings, links: Mapping[str, str]) -> str:
     """Return the report over all tickers as one self-contained HTML page, from what is stored.
 
-    Parameters
-    ----------
-    store : Store
-        The warehouse, read only.
-    settings : Settings
-    links : mapping
-        Ticker to the name of its report's file, for those that have one.
+    `links` leads from a ticker to the name of its report's file, for those that have one.
     """
     board = store.read("leaderboard")
     tickers = [ticker for ticker in settings.tickers if ticker in set(board["ticker"])]
@@ -67,7 +60,7 @@ def panel_page(store: Store, settings: Settings, links: Mapping[str, str]) -> st
         settings_and_versions(settings, stored_versions(store, tickers)),
     ]
     lead = f"{len(tickers)} ticker{'' if len(tickers) == 1 else 's'} compared." if tickers else NOTHING
-    return html.page("Volatility forecasts: all tickers", escape(lead), sections, escape(FOOTER))
+    return html.page("Volatility forecasts: all tickers", lead, sections, FOOTER)
 
 
 def _verdicts(store: Store) -> Section:
@@ -82,21 +75,20 @@ def _tickers(store: Store, board: pd.DataFrame, tickers: Sequence[str], links: M
     audits = store.query("SELECT ticker, bool_and(passed) AS passed FROM audit_results GROUP BY ticker")
     audited = {row.ticker: "passed" if row.passed else "FAILED" for row in audits.itertuples()}
     findings = store.read("data_quality")["ticker"].value_counts().to_dict()
-    lines = []
-    for ticker in tickers:
-        own = board[board["ticker"] == ticker].sort_values(["horizon", "qlike"])
-        best = own.iloc[0]
-        name = escape(ticker)
-        name = f'<a href="{escape(quote(links[ticker]))}">{name}</a>' if ticker in links else name
-        audit = audited.get(ticker, "not audited")
-        lines.append(
-            f"<tr><td>{name}</td><td>{int(best['n']):,}</td><td>{escape(str(best['model']))}</td>"
-            f"<td>{best['qlike']:.3f}</td><td>{int(findings.get(ticker, 0))}</td><td>{audit}</td></tr>"
-        )
-    names = ("ticker", "origins", f"lowest QLIKE, h = {int(board['horizon'].min())}", "QLIKE", "findings", "audit")
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-    return Section("tickers", "Tickers", body)
+    best = board.sort_values(["horizon", "qlike"]).drop_duplicates("ticker").set_index("ticker").loc[list(tickers)]
+    rows = best.reset_index().assign(
+        findings=[int(findings.get(ticker, 0)) for ticker in tickers],
+        audit=[audited.get(ticker, "not audited") for ticker in tickers],
+    )
+    columns = {
+        "ticker": TableColumn("ticker", link=lambda ticker: quote(links.get(ticker, ""))),
+        "n": TableColumn("origins", html.count),
+        "model": TableColumn(f"lowest QLIKE, h = {int(board['horizon'].min())}"),
+        "qlike": TableColumn("QLIKE"),
+        "findings": TableColumn("findings"),
+        "audit": TableColumn("audit"),
+    }
+    return Section("tickers", "Tickers", html.table(rows, columns))
 
 
 def _newest(store: Store, settings: Settings) -> Section:

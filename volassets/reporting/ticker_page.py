@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from volassets.reporting import html
 from volassets.reporting.page_data import Store, TickerData
 from volassets.reporting.sections import inputs, networks, provenance, scores, strategies_and_risk
@@ -34,27 +32,19 @@ FOOTER = (
 
 
 def ticker_page(store: Store, settings: Settings, ticker: str) -> str:
-    """Return the report of `ticker` as one self-contained HTML page, from what is stored.
-
-    Parameters
-    ----------
-    store : Store
-        The warehouse, read only.
-    settings : Settings
-    ticker : str
-    """
+    """Return the report of `ticker` as one self-contained HTML page, from what is stored."""
     data = TickerData(store, settings, ticker)
     sections = [part(data) for part in PARTS]
     sections.append(provenance.settings_and_versions(settings, provenance.stored_versions(store, [ticker])))
-    return html.page(f"{ticker}: volatility forecasts", _lead(data), sections, escape(FOOTER))
+    return html.page(f"{ticker}: volatility forecasts", _lead(data), sections, FOOTER)
 
 
 def _lead(data: TickerData) -> str:
     rows = data.scored if len(data.models) else None
     if rows is None or rows.empty:
-        return escape(f"{data.ticker} has no compared forecasts yet.")
+        return f"{data.ticker} has no compared forecasts yet."
     targets = rows["target_date"]
-    return escape(
+    return (
         f"{len(data.models)} models, refitted every month on the bars before it and scored on "
         f"{targets.nunique():,} sessions, {targets.min():%Y-%m-%d} to {targets.max():%Y-%m-%d}."
     )

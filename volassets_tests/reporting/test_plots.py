@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from volassets.reporting.figures import GRID, INK, PNG_LIMIT, to_png, to_svg
 from volassets.reporting.page_data import TickerData
-from volassets.reporting.plots import backtest, features, forecasts, networks, panel
+from volassets.reporting.plots import backtest, features, forecasts, networks
 from volassets.reporting.sections.strategies_and_risk import drawn_paths
 from volassets.settings import Settings
 from volassets.warehouse.store import Warehouse
@@ -35,7 +35,7 @@ PICTURES: dict[str, Draw] = {
     "importance": lambda d: networks.importance(d.importance),
     "equity": lambda d: backtest.equity_and_weights(drawn_paths(d), ["gjr"]),
     "sharpe": lambda d: backtest.sharpe_intervals(d.table("backtests").drop_duplicates("strategy")),
-    "panel": lambda d: panel.qlike_by_ticker(d.leaderboard.query("model != 'gjr'"), ["naive", "har"]),
+    "panel": lambda d: forecasts.qlike_by_ticker(d.leaderboard.query("model != 'gjr'"), ["naive", "har"]),
 }
 # Maps of months and names need no unit; every other axis has a label, its own or the figure's.
 MAPS = {"months", "correlations", "kept", "scatter"}

@@ -6,39 +6,23 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from volassets.reporting.figures import INK, dates, legend_below, new_figure, title
+from volassets.evaluation.backtest import DIFFERENCE_COLUMNS
+from volassets.reporting.figures import INK, dates, legend_below, new_figure, thin, title
 from volassets.reporting.palette import look_of, model_order
-from volassets.reporting.plots.helpers import thin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def equity_and_weights(paths: pd.DataFrame, weights_of: list[str]) -> Figure:
-    """Draw net equity of every strategy, and the weights of a few.
-
-    Parameters
-    ----------
-    paths : DataFrame
-        strategy, date, equity (starting at 1), weight; one smoothing per strategy.
-    weights_of : list of str
-        Strategies whose weights are drawn.
-    """
+    """Draw net equity (from 1) of every strategy, and the weights of a few; one smoothing per strategy in `paths`."""
     figure, (upper, lower) = new_figure(4.6, 2, 1, sharex=True, height_ratios=[3, 2])
     for strategy in model_order(paths["strategy"]):
-        own, look = paths[paths["strategy"] == strategy].sort_values("date"), look_of(strategy)
-        own = thin(own)
-        when = pd.to_datetime(own["date"])
-        upper.plot(
-            when,
-            own["equity"],
-            color=look.colour,
-            linestyle=look.dash,
-            linewidth=1.8 if strategy == "buy_and_hold" else 1.2,
-            label=strategy,
-        )
+        own, line = thin(paths[paths["strategy"] == strategy].sort_values("date")), look_of(strategy).line
+        when, width = pd.to_datetime(own["date"]), 1.8 if strategy == "buy_and_hold" else 1.2
+        upper.plot(when, own["equity"], **line, linewidth=width, label=strategy)
         if strategy in weights_of:
-            lower.plot(when, own["weight"], color=look.colour, linestyle=look.dash, linewidth=1.1)
+            lower.plot(when, own["weight"], **line, linewidth=1.1)
     low, high = upper.get_ylim()
     if high > 3 * low > 0:
         upper.set_yscale("log")
@@ -61,16 +45,14 @@ def sharpe_intervals(table: pd.DataFrame, baseline: str = "buy_and_hold") -> Fig
     rows = table.set_index("strategy").loc[names]
     figure, axes = new_figure(0.9 + 0.23 * len(rows), 1, 2, sharey=True)
     sides = (
-        (axes[0], "sharpe_net", "sharpe_low", "sharpe_high", "net Sharpe ratio, annualised"),
-        (axes[1], "sharpe_difference", "sharpe_difference_low", "sharpe_difference_high", f"less that of {baseline}"),
+        (axes[0], rows, ["sharpe_net", "sharpe_low", "sharpe_high"], "net Sharpe ratio, annualised"),
+        (axes[1], rows.drop(baseline, errors="ignore"), list(DIFFERENCE_COLUMNS), f"less that of {baseline}"),
     )
-    for axis, value, low, high, label in sides:
-        for place, (name, row) in enumerate(rows.iterrows()):
-            if row[low] != row[low] or (axis is axes[1] and name == baseline):
-                continue
-            look = look_of(str(name))
-            axis.hlines(place, row[low], row[high], color=look.colour, linewidth=1.6)
-            axis.plot(row[value], place, look.marker, color=look.colour, ms=5.5)
+    for axis, shown, columns, label in sides:
+        for name, value, low, high in shown[columns].dropna().itertuples(name=None):
+            look, place = look_of(name), names.index(name)
+            axis.hlines(place, low, high, color=look.colour, linewidth=1.6)
+            axis.plot(value, place, look.marker, color=look.colour, ms=5.5)
         axis.axvline(0, color=INK, linewidth=0.8)
         axis.set_xlabel(f"{label}, 90 % interval")
         axis.set_yticks(range(len(rows)), names)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from volassets.reporting.figures import INK, dates, legend, new_figure
+from volassets.reporting import figures
+from volassets.reporting.figures import INK
 from volassets.reporting.palette import BAD, GOOD
-from volassets.reporting.plots.helpers import diverging, month_ticks, style_bar, volatility_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,16 +19,10 @@ _REASON_COLOURS = ("#2a86c1", "#e0a458", "#8d8d8d", "#b8609a")
 
 
 def price_and_volatility(bars: pd.DataFrame) -> Figure:
-    """Draw closes and the proxy's annualised volatility as weekly means.
-
-    Parameters
-    ----------
-    bars : DataFrame
-        date, close (the ticker's currency or points), volatility (annualised, decimal).
-    """
+    """Draw `close` by `date` and the annualised `volatility` of the proxy, weekly means where they are many."""
     frame = bars.set_index(pd.to_datetime(bars["date"]))[["close", "volatility"]].astype(float)
     weekly = frame.resample("W-FRI").mean().dropna(how="all") if len(frame) > 400 else frame
-    figure, (upper, lower) = new_figure(3.6, 2, 1, sharex=True, height_ratios=[3, 2])
+    figure, (upper, lower) = figures.new_figure(3.6, 2, 1, sharex=True, height_ratios=[3, 2])
     upper.plot(weekly.index, weekly["close"], color=GOOD, linewidth=1.1)
     upper.set_yscale("log")
     upper.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -37,26 +31,25 @@ def price_and_volatility(bars: pd.DataFrame) -> Figure:
     upper.set_ylabel("close, log scale")
     lower.plot(weekly.index, weekly["volatility"], color=BAD, linewidth=0.8)
     lower.set_yscale("log")
-    volatility_ticks(lower.yaxis, weekly[["volatility"]])
+    figures.volatility_ticks(lower.yaxis, weekly[["volatility"]])
     lower.set_ylabel("ann. volatility")
     lower.margins(x=0.01)
-    dates(lower)
+    figures.dates(lower)
     return figure
 
 
 def correlation_map(correlations: pd.DataFrame, dropped: list[str]) -> Figure:
     """Draw the correlations of the training rows in selection order; a dropped feature is marked with a cross."""
     count = len(correlations)
-    figure, axis = new_figure(max(3.2, 0.6 + 0.094 * count), width=max(4.4, 1.7 + 0.094 * count))
-    image = axis.imshow(correlations.to_numpy(), cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest")
+    figure, axis = figures.new_figure(max(3.2, 0.6 + 0.094 * count), width=max(4.4, 1.7 + 0.094 * count))
+    image = axis.imshow(correlations.to_numpy(), cmap=figures.diverging(), vmin=-1, vmax=1, interpolation="nearest")
     axis.grid(False)
     names = [f"{name} ×" if name in dropped else name for name in correlations.columns]
     axis.set_yticks(range(count), names)
     size = 6 if count > 40 else 7
     axis.tick_params(axis="y", labelsize=size, length=0)
     axis.set_xticks([])
-    bar = figure.colorbar(image, ax=axis, pad=0.015, shrink=0.6)
-    style_bar(bar, "correlation")
+    figures.style_bar(figure.colorbar(image, ax=axis, pad=0.015, shrink=0.6), "correlation")
     return figure
 
 
@@ -68,36 +61,24 @@ def kept_months(selected: pd.DataFrame) -> Figure:
     codes = selected.assign(code=selected["reason"].map({name: i for i, name in enumerate(REASONS)}))
     grid = codes.pivot(index="feature", columns="refit_month", values="code")
     grid = grid.loc[list(dict.fromkeys(selected["feature"]))]
-    figure, axis = new_figure(1.0 + 0.105 * len(grid))
+    figure, axis = figures.new_figure(1.0 + 0.105 * len(grid))
     # Floats, so that a month without a row for a feature stays blank.
-    axis.imshow(
-        grid.to_numpy(float),
-        cmap=ListedColormap(_REASON_COLOURS),
-        vmin=-0.5,
-        vmax=3.5,
-        aspect="auto",
-        interpolation="nearest",
-    )
+    colours = {"cmap": ListedColormap(_REASON_COLOURS), "vmin": -0.5, "vmax": 3.5}
+    axis.imshow(grid.to_numpy(float), **colours, aspect="auto", interpolation="nearest")
     axis.grid(False)
     axis.set_yticks(range(len(grid)), grid.index)
     axis.tick_params(axis="y", labelsize=6 if len(grid) > 40 else 7, length=0)
-    month_ticks(axis, grid.columns)
+    figures.month_ticks(axis, grid.columns)
     axis.set_xlabel("refit month")
     present = [i for i in range(len(REASONS)) if (grid == i).to_numpy().any()]
-    figure.legend(
-        handles=[Patch(color=_REASON_COLOURS[i], label=REASONS[i]) for i in present],
-        loc="outside upper left",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-        labelcolor=INK,
-    )
+    handles = [Patch(color=_REASON_COLOURS[i], label=REASONS[i]) for i in present]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
 
 def lag_plot(rows: pd.DataFrame) -> Figure:
     """Draw partial autocorrelations with their bound; circles are stable lags, triangles the configured ones."""
-    figure, axis = new_figure(3.0)
+    figure, axis = figures.new_figure(3.0)
     lag, pacf = rows["lag"].to_numpy(), rows["pacf"].to_numpy(float)
     bound = float(rows["bound"].iloc[0])
     axis.axhspan(-bound, bound, color=GOOD, alpha=0.15, linewidth=0, label=f"inside ± {bound:.3f}: not significant")
@@ -112,5 +93,5 @@ def lag_plot(rows: pd.DataFrame) -> Figure:
     axis.set_xlabel("lag, sessions")
     axis.set_ylabel("partial autocorrelation")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    legend(axis, loc="upper right")
+    figures.legend(axis, loc="upper right")
     return figure

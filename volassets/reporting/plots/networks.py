@@ -1,13 +1,13 @@
-"""What the networks did: losses per epoch, attention, importance of their inputs."""
+"""Networks: losses per epoch, attention, importance of their inputs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from volassets.reporting.figures import INK, legend_below, new_figure, title
+from volassets.reporting.figures import INK, hide_spare, legend_below, new_figure, title
 from volassets.reporting.palette import look_of, model_order
 
 if TYPE_CHECKING:
@@ -27,32 +27,29 @@ def training_history(rows: pd.DataFrame) -> Figure:
     models = model_order(rows["model"])
     figure, axes = new_figure(2.9, 1, len(models), squeeze=False)
     for axis, model in zip(axes.flat, models, strict=True):
-        own, look = rows[rows["model"] == model], look_of(model)
-        for _, seed in own.groupby("seed"):
-            axis.plot(seed["epoch"], seed["train_loss"], color=look.colour, linewidth=0.6, alpha=0.45)
-        means = own.groupby("epoch")[["train_loss", "validation_loss"]].mean()
-        axis.plot(means.index, means["train_loss"], color=look.colour, linewidth=1.8, label="training, mean of seeds")
-        validated = means["validation_loss"].dropna()
-        if len(validated):
-            axis.plot(validated.index, validated, color=INK, linewidth=1.4, linestyle="--", label="validation, mean")
-        best = best_epoch(own)
-        axis.axvline(best, color=INK, linewidth=0.8, linestyle=":")
-        axis.annotate(
-            f"{'best' if len(validated) else 'last'} epoch {best}",
-            (best, 1.0),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            xytext=(-4, -9),
-            ha="right" if best > means.index[0] else "left",
-            fontsize=8,
-            color=INK,
-        )
-        axis.set_xlabel("epoch")
-        axis.set_ylabel("loss" if axis is axes.flat[0] else "")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        own = rows[rows["model"] == model]
+        _draw_losses(axis, own, look_of(model).colour)
         title(axis, f"{model}, {pd.Timestamp(own['refit_month'].iloc[0]):%Y-%m}")
+    axes.flat[0].set_ylabel("loss")
     legend_below(figure, axes.flat[0])
     return figure
+
+
+def _draw_losses(axis: Any, own: pd.DataFrame, colour: str) -> None:
+    for _, seed in own.groupby("seed"):
+        axis.plot(seed["epoch"], seed["train_loss"], color=colour, linewidth=0.6, alpha=0.45)
+    means = own.groupby("epoch")[["train_loss", "validation_loss"]].mean()
+    axis.plot(means.index, means["train_loss"], color=colour, linewidth=1.8, label="training, mean of seeds")
+    validated = means["validation_loss"].dropna()
+    if len(validated):
+        axis.plot(validated.index, validated, color=INK, linewidth=1.4, linestyle="--", label="validation, mean")
+    best = best_epoch(own)
+    axis.axvline(best, color=INK, linewidth=0.8, linestyle=":")
+    text, side = f"{'best' if len(validated) else 'last'} epoch {best}", "right" if best > means.index[0] else "left"
+    place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (-4, -9)}
+    axis.annotate(text, (best, 1.0), **place, ha=side, fontsize=8, color=INK)
+    axis.set_xlabel("epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def best_epoch(rows: pd.DataFrame) -> int:
@@ -86,20 +83,13 @@ def importance(rows: pd.DataFrame) -> Figure:
     figure, axes = new_figure((0.9 + 0.21 * int(counts.max())) * lines, lines, columns, squeeze=False)
     for axis, model in zip(axes.flat, models, strict=False):
         own = rows[rows["model"] == model].nlargest(SHOWN_FEATURES, "delta_qlike")
-        look, places = look_of(model), np.arange(len(own))
-        axis.barh(places, own["delta_qlike"], color=look.colour, alpha=0.8, height=0.66)
-        axis.hlines(
-            places,
-            own["delta_qlike"] - own["std_error"],
-            own["delta_qlike"] + own["std_error"],
-            color=INK,
-            linewidth=1.2,
-        )
+        places, rise, error = np.arange(len(own)), own["delta_qlike"], own["std_error"]
+        axis.barh(places, rise, color=look_of(model).colour, alpha=0.8, height=0.66)
+        axis.hlines(places, rise - error, rise + error, color=INK, linewidth=1.2)
         axis.set_yticks(places, own["feature"])
         axis.set_ylim(len(own) - 0.4, -0.6)
         axis.axvline(0, color=INK, linewidth=0.7)
         axis.set_xlabel("rise of QLIKE, ± 1 standard error")
         title(axis, model)
-    for axis in axes.flat[len(models) :]:
-        axis.set_visible(False)
+    hide_spare(axes, len(models))
     return figure

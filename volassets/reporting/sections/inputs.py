@@ -1,4 +1,4 @@
-"""What the models were given: bars, features, which were kept, lags."""
+"""Bars, selected features and lags."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ def prices(data: TickerData) -> Section:
     title = "Price and volatility"
     if len(data.bars) < 2:
         return Section("prices", title, html.missing(f"No bars of {data.ticker} are stored: run it first."))
-    caption = (
-        "Closes, and the annualised volatility of the range proxy. Weekly means where there are more than 400 sessions."
-    )
+    caption = "Closes, and the annualised volatility of the range proxy. Weekly means where there are more than 400 "
+    caption += "sessions."
     return Section("prices", title, html.picture(plots.price_and_volatility(data.bars), "prices", caption))
 
 
@@ -27,13 +26,11 @@ def selection(data: TickerData) -> Section:
     if rows.empty:
         return Section("selection", title, html.missing("No features have been selected yet: run a refit month."))
     month, dropped = rows["refit_month"].iloc[0], rows[~rows["selected"].astype(bool)]
-    parts = [
-        html.paragraph(
-            f"{month:%Y-%m}: {int(rows['selected'].sum())} of {len(rows)} features kept. Of two whose absolute "
-            f"correlation exceeds {data.settings.correlation_threshold:g} in the training rows, the later one in "
-            "this order is dropped."
-        )
-    ]
+    text = (
+        f"{month:%Y-%m}: {int(rows['selected'].sum())} of {len(rows)} features kept. Of two whose absolute correlation "
+        f"exceeds {data.settings.correlation_threshold:g} in the training rows, the later one in this order is dropped."
+    )
+    parts = [html.paragraph(text)]
     correlations = data.training_correlations()
     if len(correlations) > 1:
         caption = f"Correlations over the training rows of {month:%Y-%m}, in the order of selection; × dropped."

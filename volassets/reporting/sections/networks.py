@@ -1,4 +1,4 @@
-"""How the models learned and what they looked at."""
+"""Training history, attention and importance of the inputs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,8 @@ def attention(data: TickerData) -> Section:
             f"{model} puts {html.whole_percent(near)} of its attention on the last five of {len(own)} sessions "
             f"(alike would be {html.whole_percent(5 / len(own))})."
         )
-    caption = (
-        "Mean attention weight by session, over the refit months. It says where the network looked, not what mattered."
-    )
-    picture = html.picture(plots.attention(rows), "attention", caption)
+    caption = "Mean attention weight by session, over the refit months. It says where the network looked, not what "
+    picture = html.picture(plots.attention(rows), "attention", f"{caption}mattered.")
     return Section("attention", title, html.paragraph(" ".join(parts)) + picture)
 
 
@@ -47,12 +45,8 @@ def importance(data: TickerData) -> Section:
     rows, title = data.importance, "Importance of the inputs"
     if rows.empty:
         setting = data.settings.importance
-        text = (
-            "Not measured: the setting importance is never."
-            if setting == "never"
-            else f"Not measured yet: the setting importance is {setting}, and no such refit of a model that takes "
-            "features is stored."
-        )
+        why = ", and no such refit of a model that takes features is stored" if setting != "never" else ""
+        text = f"Not measured{' yet' * bool(why)}: the setting importance is {setting}{why}."
         return Section("importance", title, html.missing(text))
     refits = int(rows["months"].max())
     caption = (

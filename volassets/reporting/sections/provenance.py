@@ -23,6 +23,12 @@ _AUDIT = {
     "changed_rows": TableColumn("rows changed", html.count),
     "passed": TableColumn("holds", lambda value: "yes" if value else "NO"),
 }
+_MODELS = (
+    TableColumn("model", model=True),
+    TableColumn("code"),
+    TableColumn("fits made with"),
+    TableColumn("settings", text=True),
+)
 
 
 def data_quality(data: TickerData) -> Section:
@@ -32,11 +38,8 @@ def data_quality(data: TickerData) -> Section:
         return Section("quality", "Data quality", html.missing(f"No bars of {data.ticker} are stored: run it first."))
     sources = ", ".join(sorted(data.table("raw_prices", ["source"])["source"].unique()))
     text = f"{len(bars):,} bars, {bars['date'].iloc[0]:%Y-%m-%d} to {bars['date'].iloc[-1]:%Y-%m-%d}, from {sources}. "
-    text += (
-        f"The source has revised {len(revised):,} values since they were first stored."
-        if len(revised)
-        else "The source has revised nothing since."
-    )
+    changes = f"{len(revised):,} values since they were first stored" if len(revised) else "nothing since"
+    text += f"The source has revised {changes}."
     body = html.paragraph(text)
     if findings.empty:
         return Section("quality", "Data quality", body + html.paragraph("No check found anything."))
@@ -67,51 +70,34 @@ def audit(data: TickerData) -> Section:
         else f"{len(failed)} of {len(rows)} comparisons FAIL; first: {failed['stage'].iloc[0]}: "
         f"{failed['detail'].iloc[0]}"
     )
-    summary = rows.groupby(["stage", "rule"], sort=False).agg(
-        comparisons=("passed", "size"),
-        rows=("rows", "sum"),
-        changed_rows=("changed_rows", "sum"),
-        passed=("passed", "all"),
-    )
+    sums = {"rows": ("rows", "sum"), "changed_rows": ("changed_rows", "sum")}
+    groups = rows.groupby(["stage", "rule"], sort=False)
+    summary = groups.agg(comparisons=("passed", "size"), **sums, passed=("passed", "all"))
     return Section("audit", title, html.paragraph(text) + html.table(summary.reset_index(), _AUDIT))
 
 
 def settings_and_versions(settings: Settings, fits: pd.DataFrame) -> Section:
-    """Return the settings, the models' own, and the versions of what computed them.
-
-    Parameters
-    ----------
-    settings : Settings
-    fits : DataFrame
-        `code_version` by model, as stored with the fits; may be empty.
-    """
-    rows = [(name, _text(value)) for name, value in settings.model_dump(mode="json").items() if name not in _UNSAID]
-    columns = {"name": TableColumn("setting"), "value": TableColumn("value", text=True)}
-    parts = ["<h3>Settings</h3>", html.table(pd.DataFrame(rows, columns=["name", "value"]), columns)]
+    """Return the settings, the models' own with the `code_version` of their stored `fits`, and package versions."""
+    known = {name: ", ".join(sorted(set(own["code_version"]))) for name, own in fits.groupby("model")}
     models = [
-        (name, model.code_version, ", ".join(f"{key} = {_text(value)}" for key, value in vars(model).items()))
+        (
+            name,
+            model.code_version,
+            known.get(name, "not stored"),
+            ", ".join(f"{key} = {_text(value)}" for key, value in vars(model).items()),
+        )
         for name, model in settings.chosen_models.items()
     ]
-    frame = pd.DataFrame(models, columns=["model", "code_version", "value"])
-    known = {name: ", ".join(sorted(set(own["code_version"]))) for name, own in fits.groupby("model")}
-    frame["stored"] = [known.get(name, "not stored") for name in frame["model"]]
-    parts += [
-        "<h3>Models</h3>",
-        html.table(
-            frame,
-            {
-                "model": TableColumn("model", model=True),
-                "code_version": TableColumn("code"),
-                "stored": TableColumn("fits made with"),
-                "value": TableColumn("settings", text=True),
-            },
-        ),
-        "<h3>Versions</h3>",
-        html.table(
-            pd.DataFrame(_versions(), columns=["name", "value"]),
-            {"name": TableColumn("package"), "value": TableColumn("version")},
-        ),
-    ]
+    stored = [(name, _text(value)) for name, value in settings.model_dump(mode="json").items() if name not in _UNSAID]
+    tables = (
+        ("Settings", stored, (TableColumn("setting"), TableColumn("value", text=True))),
+        ("Models", models, _MODELS),
+        ("Versions", _versions(), (TableColumn("package"), TableColumn("version"))),
+    )
+    parts = []
+    for title, rows, columns in tables:
+        frame = pd.DataFrame(rows, columns=range(len(columns)))
+        parts += [f"<h3>{title}</h3>", html.table(frame, dict(enumerate(columns)))]
     return Section("settings", "Settings and versions", "\n".join(parts))
 
 

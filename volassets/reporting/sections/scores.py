@@ -1,4 +1,4 @@
-"""What the tests say, the leaderboard, forecasts against what came, losses by month, coverage."""
+"""Verdicts, leaderboard, forecasts against outcomes, losses by month, coverage."""
 
 from __future__ import annotations
 
@@ -47,11 +47,8 @@ def leaderboard(data: TickerData) -> Section:
         "those of at least .10. In bold: the best value, which need not be significantly better."
     )
     parts = [html.paragraph(note, "note")]
-    for horizon in data.horizons:
-        parts.append(
-            f"<h3>h = {horizon}: {'the next session' if horizon == 1 else f'the next {horizon} sessions'}</h3>"
-        )
-        rows = board[board["horizon"] == horizon]
+    for horizon, rows in board.groupby("horizon"):
+        parts.append(f"<h3>h = {horizon}: the next {'session' if horizon == 1 else f'{horizon} sessions'}</h3>")
         parts.append(html.table(rows[~rows["apart"]], LEADERBOARD))
         if rows["apart"].any():
             parts.append(html.paragraph("On fewer days of their own, so not comparable with the rows above:", "note"))
@@ -90,26 +87,21 @@ def months(data: TickerData) -> Section:
     name, title = "months", f"QLIKE by month against {BASELINE}"
     if data.scored.empty:
         return Section(name, title, html.missing(not_compared(data)))
-    means = data.qlike_by_month(data.horizons[0])
+    horizon = data.horizons[0]
+    means, daily = data.qlike_by_month(horizon), data.daily_qlike(horizon)
     if BASELINE not in means.columns or len(means.columns) < 2:
         text = f"Nothing to compare: the forecasts are of {', '.join(means.columns)}; add {BASELINE} to the models."
         return Section(name, title, html.missing(text))
-    body = html.picture(
-        plots.qlike_months(means, BASELINE),
-        "qlike-months",
-        f"Monthly mean QLIKE less {BASELINE}'s, h = {data.horizons[0]}. Blue: better than {BASELINE} in that month.",
-    )
+    caption = f"Monthly mean QLIKE less {BASELINE}'s, h = {horizon}. Blue: better than {BASELINE} in that month."
+    body = html.picture(plots.qlike_months(means, BASELINE), "qlike-months", caption)
     if len(means) < 2:
-        return Section(name, title, body + html.missing("One month only: nothing to add up over time yet."))
-    daily = data.daily_qlike(data.horizons[0])
-    if len(daily) < 2 or len(daily.columns) < 2:
-        return Section(name, title, body + html.missing("The models share too few days to add up their differences."))
-    body += html.picture(
-        plots.cumulative_qlike(daily, BASELINE),
-        "qlike-sum",
-        f"Running sum of the daily differences, h = {data.horizons[0]}. A falling line gains on {BASELINE}; one step "
-        "is one day that decides a lot.",
-    )
+        body += html.missing("One month only: nothing to add up over time yet.")
+    elif len(daily) < 2 or len(daily.columns) < 2:
+        body += html.missing("The models share too few days to add up their differences.")
+    else:
+        caption = f"Running sum of the daily differences, h = {horizon}. A falling line gains on {BASELINE}; one step "
+        caption += "is one day that decides a lot."
+        body += html.picture(plots.cumulative_qlike(daily, BASELINE), "qlike-sum", caption)
     return Section(name, title, body)
 
 
@@ -131,15 +123,9 @@ def slices(data: TickerData) -> Section:
     rows = rows[(rows["target"] == "proxy") & rows["slice_kind"].isin(["year", "regime"])] if len(rows) else rows
     if rows.empty:
         return Section("slices", title, html.missing(not_compared(data)))
-    parts = [
-        html.paragraph(
-            "Mean QLIKE; the best of each column in bold. A regime is a third of the days by their past volatility, "
-            "as known at the origin.",
-            "note",
-        )
-    ]
-    for horizon in data.horizons:
-        own = rows[rows["horizon"] == horizon]
+    note = "Mean QLIKE; the best of each column in bold. A regime is a third of the days by their past volatility, "
+    parts = [html.paragraph(f"{note}as known at the origin.", "note")]
+    for horizon, own in rows.groupby("horizon"):
         wide = own.pivot_table(index="model", columns="slice", values="qlike", sort=False)
         years = sorted(own.loc[own["slice_kind"] == "year", "slice"].unique())
         names = [*years, *(name for name in ("low", "middle", "high") if name in wide.columns)]

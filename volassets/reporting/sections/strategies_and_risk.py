@@ -1,9 +1,10 @@
-"""What the forecasts are worth: volatility-target strategies and value at risk."""
+"""Volatility-target strategies and value at risk."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from volassets.evaluation.backtest import DIFFERENCE_COLUMNS, HOLD
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import BASELINE, TickerData
@@ -11,7 +12,6 @@ from volassets.reporting.palette import model_order
 from volassets.reporting.plots import backtest as plots
 from volassets.reporting.sections.scores import not_compared
 
-HOLD = "buy_and_hold"
 # Trading only outside a band costs least, so it is the variant that somebody would run.
 DRAWN_SMOOTHING = "band_15"
 STRATEGIES = {
@@ -44,18 +44,18 @@ def backtest(data: TickerData) -> Section:
         return Section("backtest", title, html.missing(not_compared(data)))
     settings = data.settings
     cost = settings.transaction_cost_bps + settings.slippage_bps
-    parts = [
-        html.paragraph(
-            f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at "
-            f"the close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; "
-            "cash earns nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
-        )
-    ]
+    text = (
+        f"Weight = {html.whole_percent(settings.target_volatility)} target over the forecast volatility known at the "
+        f"close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; cash earns "
+        "nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
+    )
+    parts = [html.paragraph(text)]
     paths, drawn = drawn_paths(data), _drawn(table)
     if paths["date"].nunique() > 1:
         known = [name for name in dict.fromkeys((BASELINE, data.headline)) if name in set(paths["strategy"])]
         shown = known or model_order(paths["strategy"])[:1]
-        caption = f"Net equity ({_smoothing_text(table)}) from 1, and the weights of {' and '.join(shown)}."
+        traded = "traded outside a 15 % band" if DRAWN_SMOOTHING in set(table["smoothing"]) else "daily"
+        caption = f"Net equity ({traded}) from 1, and the weights of {' and '.join(shown)}."
         parts.append(html.picture(plots.equity_and_weights(paths, shown), "equity", caption))
     if drawn["sharpe_low"].notna().any():
         caption = "Bootstrap intervals of the net Sharpe ratios and of their differences to buy and hold."
@@ -94,10 +94,6 @@ def _drawn(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["smoothing"] == chosen) | (table["strategy"] == HOLD)]
 
 
-def _smoothing_text(table: pd.DataFrame) -> str:
-    return "traded outside a 15 % band" if DRAWN_SMOOTHING in set(table["smoothing"]) else "daily"
-
-
 def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Return the strategies by model, a ratio and its interval in one cell so that neither is read alone."""
 
@@ -106,9 +102,8 @@ def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
             return "too few days"
         return f"{row[value]:.2f} [{row[low]:.2f}, {row[high]:.2f}]"
 
-    order = {name: place for place, name in enumerate(model_order(table["strategy"]))}
-    rows = table.assign(order=table["strategy"].map(order)).sort_values(["order", "smoothing"], ignore_index=True)
-    differences = ["sharpe_difference", "sharpe_difference_low", "sharpe_difference_high"]
+    order = model_order(table["strategy"])
+    rows = table.assign(order=table["strategy"].map(order.index)).sort_values(["order", "smoothing"], ignore_index=True)
     rows["sharpe"] = [cell(row, "sharpe_net", "sharpe_low", "sharpe_high") for _, row in rows.iterrows()]
-    rows["difference"] = ["" if row["strategy"] == HOLD else cell(row, *differences) for _, row in rows.iterrows()]
-    return rows
+    differences = [cell(row, *DIFFERENCE_COLUMNS) for _, row in rows.iterrows()]
+    return rows.assign(difference=pd.Series(differences).where(rows["strategy"] != HOLD, ""))
