@@ -14,16 +14,7 @@ LOG_AFTER_SECONDS = 2.0
 class FileLock:
     """The lock of a file, which is made with its directory: `take` or `wait`, then `release`, or a with block.
 
-    Parameters
-    ----------
-    file : Path
-    shared : bool
-        Beside other shared holders; a file that may only be read will do.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
+    `shared` holders hold it together, and a file that they may only read will do. OSError if it cannot be opened.
     """
 
     def __init__(self, file: Path, *, shared: bool = False) -> None:

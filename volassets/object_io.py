@@ -25,16 +25,11 @@ def is_url(place: str | Path) -> bool:
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system of `url` and the path on it; listings are not cached, others write too.
-
-    Raises
-    ------
-    InputError
-        If fsspec or what it needs for this kind of URL is not installed, or the URL makes no sense.
-    """
+    """Return the fsspec file system of `url` and the path on it; InputError if it has none."""
     try:
         import fsspec
 
+        # Others write too.
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         raise InputError(f'{url} needs {error.name or error}: pip install "volassets[scale]".') from None
@@ -66,14 +61,7 @@ def attempts(remote: bool) -> Retrying:
 
 
 def read_whole(place: str | Path) -> bytes:
-    """Return a file's content.
-
-    Raises
-    ------
-    FileNotFoundError
-    OSError
-        If it cannot be read, after the attempts that its kind of place gets.
-    """
+    """Return a file's content; OSError if it cannot be read, after the attempts that its kind of place gets."""
     if not is_url(place):
         return Path(place).read_bytes()
     fs, path = file_system(str(place))
@@ -83,13 +71,7 @@ def read_whole(place: str | Path) -> bytes:
 
 
 def write_whole(place: str | Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old file stays.
-    """
+    """Write a file so that a reader sees the old one or the new one, never a part; OSError if that fails."""
     if is_url(place):
         fs, path = file_system(str(place))
         # One request replaces an object as a whole.

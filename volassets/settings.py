@@ -18,7 +18,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from volassets.errors import InputError
 from volassets.models.protocol import Model
@@ -99,22 +108,26 @@ class Settings(BaseModel):
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
+    @field_validator("tickers", "models")
+    @classmethod
+    def _unique(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        repeated = [entry for entry in value if value.count(entry) > 1]
+        if repeated:
+            raise ValueError(f"{info.field_name} names {repeated[0]!r} twice")
+        return value
+
     @field_validator("tickers")
     @classmethod
     def _tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for ticker in value:
-            check_ticker_name(ticker)
-        return unique("tickers", value)
+        return tuple(map(check_ticker_name, value))
 
     @field_validator("models")
     @classmethod
     def _models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in value if name not in MODELS]
-        if unknown:
-            raise ValueError(f"unknown model {unknown[0]!r}; choose from {', '.join(MODELS)}")
-        if not value:
-            raise ValueError(f"name at least one; choose from {', '.join(MODELS)}")
-        return unique("models", value)
+        if not value or not set(value) <= set(MODELS):
+            wrong = [f"unknown model {name!r}" for name in value if name not in MODELS] or ["name at least one"]
+            raise ValueError(f"{wrong[0]}; choose from {', '.join(MODELS)}")
+        return value
 
     @field_validator("horizons", "lags")
     @classmethod
@@ -176,13 +189,7 @@ class Settings(BaseModel):
         return self
 
     def model(self, name: str) -> Model:
-        """Return the specification of model `name` with this home's settings.
-
-        Raises
-        ------
-        InputError
-            If the name is unknown or a value of its section is impossible.
-        """
+        """Return model `name` as its section sets it; InputError if the name or a value is impossible."""
         if name not in MODELS:
             raise InputError(f"unknown model {name!r}: choose from {', '.join(MODELS)}.")
         section = self.model_sections.get(name, {})
@@ -220,13 +227,7 @@ class Settings(BaseModel):
 
 
 def check_ticker_name(ticker: str) -> str:
-    """Return `ticker` if it can name a partition, a file and a URL.
-
-    Raises
-    ------
-    InputError
-        If it breaks the naming rule.
-    """
+    """Return `ticker` if it can name a partition, a file and a URL; InputError if not."""
     if not TICKER_PATTERN.fullmatch(ticker):
         shown = ticker if len(ticker) <= 40 else f"{ticker[:37]}..."
         raise InputError(
@@ -236,28 +237,15 @@ def check_ticker_name(ticker: str) -> str:
     return ticker
 
 
-def unique(key: str, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `value`, refusing a repeated entry of setting `key`."""
-    repeated = [entry for entry in value if value.count(entry) > 1]
-    if repeated:
-        raise ValueError(f"{key} names {repeated[0]!r} twice")
-    return value
-
-
 def home_directory() -> Path:
     """Return `$VOLASSETS_HOME`, or `./data`."""
     return Path(os.environ.get(HOME_VARIABLE) or "data").expanduser().resolve()
 
 
 def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read, merge and validate the settings; nothing is written.
+    """Read, merge and validate the settings of `home`, or of `$VOLASSETS_HOME`; nothing is written.
 
-    Parameters
-    ----------
-    home : Path, optional
-        Directory with `volassets.toml`; `$VOLASSETS_HOME` if not given.
-    overrides : mapping, optional
-        Top-level keys that win over everything, as the command line's options do.
+    `overrides` are top-level keys that win over everything, as the command line's options do.
 
     Raises
     ------

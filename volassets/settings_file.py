@@ -20,13 +20,7 @@ HEADER = "Settings of volassets. Every key can also be set as VOLASSETS_<KEY>, a
 
 
 def ensure_home(settings: Settings) -> Path:
-    """Create the home and its settings file where they are missing; return the home.
-
-    Raises
-    ------
-    InputError
-        If the home cannot be written.
-    """
+    """Create the home and its settings file where they are missing; InputError if it cannot be written."""
     home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -91,13 +85,7 @@ def add(tickers: Sequence[str]) -> list[str]:
 
 
 def remove(ticker: str) -> None:
-    """Take a ticker out of the list in the file.
-
-    Raises
-    ------
-    InputError
-        If it is not there.
-    """
+    """Remove a ticker from the list in the file; InputError if it is not there."""
     settings = load_settings()
     if ticker not in settings.tickers:
         raise InputError(f"{ticker!r} is not in the list: it holds {', '.join(settings.tickers) or 'nothing'}.")

@@ -33,13 +33,7 @@ class NextSession(Protocol):
 
 
 def refit_month(value: str | date | pd.Timestamp) -> pd.Timestamp:
-    """Return the first day of the month of `value`, at midnight without time zone.
-
-    Raises
-    ------
-    InputError
-        If a text is neither ``YYYY-MM`` nor ``YYYY-MM-DD``.
-    """
+    """Return the first day of the month of `value`; InputError if a text is neither YYYY-MM nor YYYY-MM-DD."""
     if isinstance(value, str):
         try:
             value = date.fromisoformat(value if len(value) > 7 else f"{value}-01")
@@ -54,10 +48,7 @@ def months_between(first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp
 
 
 def training_length(index: pd.DatetimeIndex, month: pd.Timestamp) -> int:
-    """Return how many rows of `index` are dated before the cut-off of `month`.
-
-    The rows ``[:n]`` are the training window; row ``n`` is the first that no fit may see.
-    """
+    """Return how many rows of `index` are dated before the cut-off of `month`: the training window's."""
     return int(index.searchsorted(month, side="left"))
 
 

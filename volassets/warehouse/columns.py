@@ -7,13 +7,21 @@ from volassets.warehouse.declarations import Column
 TICKER = Column("ticker", "VARCHAR", "Symbol, as in the settings' list.")
 MONTH = Column("refit_month", "DATE", "First day of the refit month: the cut-off that no fit of it looks past.")
 MODEL = Column("model", "VARCHAR", "Registered name of the model.")
+FITTED = (TICKER, MONTH, MODEL)
 HORIZON = Column("horizon", "INTEGER", "Sessions ahead, h: the value is about sessions t+1 .. t+h.")
 ORIGIN = Column("origin_date", "DATE", "Last close that the forecast may see, t.")
 TARGET_DATE = Column("target_date", "DATE", "First session that the forecast is about, the one after the origin.")
 DATA_HASH = Column("data_hash", "VARCHAR", "Hash of everything that the cell was computed from.", True)
-SEEN_N = Column("n", "INTEGER", "Origins scored.")
+SCORED_N = Column("n", "INTEGER", "Origins scored.")
+FORECAST = (TICKER, MODEL, HORIZON)
 
 
 def number(name: str, comment: str) -> Column:
     """Return a DOUBLE column that may be NULL."""
     return Column(name, "DOUBLE", comment, True)
+
+
+def interval(name: str, of: str) -> tuple[Column, Column]:
+    """Return the columns of the ends of a bootstrap interval."""
+    text = f"end of the bootstrap interval of the {of}."
+    return number(f"{name}_low", f"Lower {text}"), number(f"{name}_high", f"Upper {text}")

@@ -18,38 +18,13 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A stored table.
-
-    Attributes
-    ----------
-    name, comment : str
-    columns : tuple of Column
-        In the order in which they are shown.
-    key : tuple of str
-        Primary key, also the order in which `read` returns rows.
-    cell : tuple of str
-        Columns that name the unit of replacement; empty where the whole table is one cell.
-    may_be_empty : bool
-        Whether a cell without rows is an answer (no finding) and not a mistake.
-    append_only : bool
-        A log: rows are added by `append` and never replaced.
-    stamp : str
-        For a table that is upserted, the column that does not count as a change.
-    """
+class Relation:
+    """What can be read by name: its columns in the order shown, and the key that orders `Warehouse.read`."""
 
     name: str
     comment: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    cell: tuple[str, ...] = ("ticker",)
-    may_be_empty: bool = False
-    append_only: bool = False
-    stamp: str = ""
-
-    def column(self, name: str) -> Column:
-        """Return the column `name`; KeyError if there is none."""
-        return {column.name: column for column in self.columns}[name]
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -58,20 +33,42 @@ class Table:
 
 
 @dataclass(frozen=True)
-class View:
-    """A query with a name; `needs` lists the tables and views that it reads, `key` orders `read`."""
+class Table(Relation):
+    """A stored table; its key is the primary key.
 
-    name: str
-    comment: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    needs: tuple[str, ...]
-    sql: str
+    Attributes
+    ----------
+    cell : tuple of str
+        Columns that name the unit of replacement; empty where the whole table is one cell.
+    may_be_empty : bool
+        Whether a cell without rows is an answer (no finding) and not a mistake.
+    append_only : bool
+        A log: rows are only ever added.
+    stamps : tuple of str
+        In a table that is upserted, the columns that do not count as a change.
+    """
+
+    cell: tuple[str, ...] = ("ticker",)
+    may_be_empty: bool = False
+    append_only: bool = False
+    stamps: tuple[str, ...] = ()
+
+    def column(self, name: str) -> Column:
+        """Return the column `name`; KeyError if there is none."""
+        return {column.name: column for column in self.columns}[name]
 
     @property
-    def column_names(self) -> tuple[str, ...]:
-        """Names of the columns, in order."""
-        return tuple(column.name for column in self.columns)
+    def compared(self) -> tuple[str, ...]:
+        """Columns in which a row that is upserted agrees with the same row stored."""
+        return self.key if self.append_only else tuple(name for name in self.column_names if name not in self.stamps)
+
+
+@dataclass(frozen=True)
+class View(Relation):
+    """A query with a name; `needs` lists the tables and views that it reads."""
+
+    needs: tuple[str, ...]
+    sql: str
 
 
 def quoted(name: str) -> str:
@@ -101,7 +98,7 @@ def create_view(view: View) -> str:
     return f"CREATE OR REPLACE VIEW {quoted(view.name)} AS {view.sql}"
 
 
-def comments(relation: Table | View, kind: str = "") -> list[str]:
+def comments(relation: Relation, kind: str = "") -> list[str]:
     """Return the statements that comment a table or view, or a table that stands as a view, and each column."""
     kind = kind or ("VIEW" if isinstance(relation, View) else "TABLE")
     name = quoted(relation.name)

@@ -14,7 +14,7 @@ import pandas as pd
 from volassets.object_io import replacing
 from volassets.warehouse.database_lock import PATIENCE_SECONDS, Patience, locked, log_line
 from volassets.warehouse.declarations import Table, cast, quoted
-from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
+from volassets.warehouse.interface import CheckedChange, Warehouse
 from volassets.warehouse.write_checks import StoreError
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class DuckDBWarehouse(Warehouse):
         self._seconds = patience
         self._say = say
 
-    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+    def _write(self, checked: Sequence[CheckedChange]) -> int:
         changed = 0
         with self._writing() as connection:
             for change in checked:
-                if isinstance(change, CheckedUpsert):
+                if change.cells is None:
                     changed += _upsert(connection, change)
                 else:
                     _delete(connection, change.table, change.cells)
@@ -228,12 +228,12 @@ def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.Dat
     return connection.execute(sql, parameters).df()
 
 
-def _upsert(connection: DuckDBPyConnection, change: CheckedUpsert) -> int:
+def _upsert(connection: DuckDBPyConnection, change: CheckedChange) -> int:
     """Write the rows that differ from what is stored; return how many, none for a log."""
     table = change.table
     if change.rows.empty:
         return 0
-    pairs = (f"given.{quoted(name)} IS NOT DISTINCT FROM stored.{quoted(name)}" for name in change.same)
+    pairs = (f"given.{quoted(name)} IS NOT DISTINCT FROM stored.{quoted(name)}" for name in table.compared)
     key = list(table.key)
     connection.register("given", change.rows)
     differing = connection.execute(

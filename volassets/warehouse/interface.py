@@ -25,15 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replacement:
-    """New rows of some cells of one table.
+    """All rows of some cells of a table.
 
-    Attributes
-    ----------
-    table : str
-    frame : DataFrame
-        All rows of the cells; columns by name, the index does not count.
-    cells : DataFrame or None
-        One row per cell, the columns of `Table.cell`; None for a table that is one cell as a whole.
+    `cells` has one row per cell, in the columns of `Table.cell`; None for a table that is one cell as a whole.
     """
 
     table: str
@@ -43,51 +37,23 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Upsert:
-    """Rows to write where they are new or changed; the rows that are the same are left as they are.
-
-    Attributes
-    ----------
-    table : str
-        One with a stamp (`raw_prices`), or a log (`price_revisions`), where a row whose key is
-        already there is the same.
-    frame : DataFrame
-    ignore : tuple of str
-        Columns that do not count as a change, beside the stamp.
-    """
+    """Rows of a table with `Table.stamps`, or of a log; those that are stored already stay as they are."""
 
     table: str
     frame: pd.DataFrame
-    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class CheckedReplacement:
-    """A replacement that was found right: typed, ordered, exactly the cells."""
+class CheckedChange:
+    """A change that was found right: typed rows in order, and the cells that they replace; None for an upsert."""
 
     table: Table
     rows: pd.DataFrame
-    cells: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class CheckedUpsert:
-    """An upsert that was found right; `same` are the columns in which an unchanged row agrees."""
-
-    table: Table
-    rows: pd.DataFrame
-    same: tuple[str, ...]
+    cells: pd.DataFrame | None = None
 
 
 class Warehouse(ABC):
-    """A store of all tables; see the module's rules.
-
-    Attributes
-    ----------
-    schema : Schema
-        The declaration under this home's settings.
-    place : str
-        Where the rows are, for messages.
-    """
+    """A store of all tables, at `place`, with the `schema` of its home's settings."""
 
     def __init__(self, settings: Settings, place: str) -> None:
         self.schema = Schema(settings)
@@ -104,26 +70,14 @@ class Warehouse(ABC):
         StoreError
             A frame or its cells are wrong, or the store cannot be written; the old rows stay.
         """
-        checked = [
-            self._checked_upsert(change) if isinstance(change, Upsert) else self._checked_replacement(change)
-            for change in changes
-        ]
+        checked = [self._checked(change) for change in changes]
         return self._write(checked) if checked else 0
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Return the result of a reading statement.
+        """Return the result of a reading statement; InputError if it is wrong, or would write.
 
-        Parameters
-        ----------
-        sql : str
-        parameters : sequence or mapping, optional
-            A mapping's ``ticker`` or ``tickers`` says that the statement is about these alone: of a store with
-            a file per cell the files of the others are not looked at.
-
-        Raises
-        ------
-        InputError
-            If the statement is wrong, or would write.
+        A mapping's ``ticker`` or ``tickers`` says that the statement is about these alone: of a store with a file
+        per cell the files of the others are not looked at.
         """
         _require_reading(sql)
         named = parameters if isinstance(parameters, Mapping) else {}
@@ -131,20 +85,9 @@ class Warehouse(ABC):
         return self._answer(sql, parameters, None if about is None else {"ticker": about})
 
     def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
-        """Return rows of a table or view in the order of its key.
+        """Return rows of a table or view in the order of its key; StoreError if it or a column does not exist.
 
-        Parameters
-        ----------
-        table : str
-        columns : sequence of str, optional
-            All by default.
-        **equals
-            Column = value, or a list of values of which one must match.
-
-        Raises
-        ------
-        StoreError
-            If there is no such table or column.
+        `equals` gives a column a value, or a list of values of which one must match.
         """
         relation = self.relation(table)
         for name in (*(columns or ()), *equals):
@@ -163,29 +106,13 @@ class Warehouse(ABC):
         narrowing = equals if table in self.schema.tables else {n: v for n, v in equals.items() if n == "ticker"}
         return self._answer(sql, values, narrowing)
 
-    def hashes(self, table: str, ticker: str) -> pd.DataFrame:
-        """Return the cells of `ticker` in `table`: the cell columns and `data_hash`, one row each."""
-        declared = self.table(table)
-        if "data_hash" not in declared.column_names or "ticker" not in declared.cell:
-            raise StoreError(f"{table} keeps no hash per cell of a ticker.")
-        names = ", ".join(map(quoted, declared.cell))
-        sql = f"SELECT {names}, min(data_hash) AS data_hash FROM {quoted(table)} WHERE ticker = ? "
-        sql += f"GROUP BY {names} ORDER BY {names}"
-        return self._answer(sql, [ticker], {"ticker": ticker})
-
     @abstractmethod
     def backup(self, file: Path) -> None:
         """Write everything, as of one moment, into one DuckDB file; runs may go on writing."""
 
     @abstractmethod
     def restore(self, file: Path) -> None:
-        """Put the rows of a backup in the place of what is stored.
-
-        Raises
-        ------
-        StoreError
-            If the file is not a backup of volassets; nothing is changed then.
-        """
+        """Put the rows of a backup in the place of what is stored; StoreError, and no change, if it is none."""
 
     def table(self, name: str) -> Table:
         """Return the declaration of table `name`; StoreError if there is none."""
@@ -209,25 +136,20 @@ class Warehouse(ABC):
                 f"{self.place} could not be read: {error}. Correct the cause and run this again."
             ) from None
 
-    def _checked_replacement(self, change: Replacement) -> CheckedReplacement:
+    def _checked(self, change: Replacement | Upsert) -> CheckedChange:
         table = self.table(change.table)
+        if isinstance(change, Upsert):
+            if not table.append_only and not table.stamps:
+                raise StoreError(f"{table.name} has no stamp to keep: replace its cells. Nothing was written.")
+            return CheckedChange(table, checked_rows(table, change.frame))
         if table.append_only:
-            raise StoreError(f"{table.name} is a log: add rows with append. Nothing was written.")
+            raise StoreError(f"{table.name} is a log: append rows by Upsert. Nothing was written.")
         rows = checked_rows(table, change.frame)
-        return CheckedReplacement(table, rows, checked_cells(table, rows, change.cells))
-
-    def _checked_upsert(self, change: Upsert) -> CheckedUpsert:
-        table = self.table(change.table)
-        if not table.append_only and not table.stamp:
-            raise StoreError(f"{table.name} has no stamp to keep: replace its cells. Nothing was written.")
-        rows = checked_rows(table, change.frame)
-        ignored = (table.stamp, *change.ignore)
-        same = table.key if table.append_only else tuple(n for n in table.column_names if n not in ignored)
-        return CheckedUpsert(table, rows, same)
+        return CheckedChange(table, rows, checked_cells(table, rows, change.cells))
 
     @abstractmethod
-    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
-        """Write what was checked; return the rows changed in tables with a stamp."""
+    def _write(self, checked: Sequence[CheckedChange]) -> int:
+        """Write what was checked; return the rows changed in tables with stamps."""
 
     @abstractmethod
     def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:

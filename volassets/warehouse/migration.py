@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from volassets.warehouse.declarations import Table, View, comments, create_table, create_view, quoted
-from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE, tables
+from volassets.warehouse.schema import SCHEMA_VERSION, tables
 from volassets.warehouse.views import views
 from volassets.warehouse.write_checks import StoreError
 
@@ -55,13 +55,15 @@ class Schema:
         StoreError
             If it is not a volassets database, or was written by a later release.
         """
-        if self._is_marked(connection):
-            return True
-        there = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not there:
-            return False
-        marks = self._marks(connection) if SCHEMA_VERSION_TABLE.name in there else []
+        import duckdb
+
+        try:
+            marks = connection.execute("SELECT version::INTEGER, fingerprint::VARCHAR FROM schema_version").fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConversionException):
+            marks = []
         if not marks:
+            if not connection.execute("SELECT 1 FROM duckdb_tables() LIMIT 1").fetchall():
+                return False
             raise StoreError(
                 f"{path} is a DuckDB database, but not one of volassets (no schema_version): choose another home, or "
                 "move the file away. It was not touched."
@@ -73,24 +75,6 @@ class Schema:
                 "that wrote it. It was not touched."
             )
         return bool(fingerprint == self.fingerprint)
-
-    def _is_marked(self, connection: DuckDBPyConnection) -> bool:
-        """Return whether the database says that it has this schema, which is quick to ask."""
-        import duckdb
-
-        try:
-            marks = connection.execute("SELECT version, fingerprint FROM schema_version").fetchall()
-        except (duckdb.CatalogException, duckdb.BinderException):
-            return False
-        return marks == [(SCHEMA_VERSION, self.fingerprint)]
-
-    def _marks(self, connection: DuckDBPyConnection) -> list[tuple[int, str]]:
-        names = connection.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE table_name = 'schema_version' ORDER BY column_index"
-        ).fetchall()
-        if [name for (name,) in names][:2] != ["version", "fingerprint"]:
-            return []
-        return connection.execute("SELECT version, fingerprint FROM schema_version").fetchall()
 
     def apply(self, connection: DuckDBPyConnection) -> None:
         """Create what is missing, in one transaction; rows that are there stay."""
@@ -110,22 +94,20 @@ class Schema:
     def _missing_columns(self, connection: DuckDBPyConnection) -> list[str]:
         """Return the statements that give tables of an older file their new columns."""
         there: dict[str, dict[str, tuple[str, bool]]] = {}
-        rows = connection.execute(
-            "SELECT c.table_name, c.column_name, c.data_type, c.is_nullable "
-            "FROM duckdb_columns() c JOIN duckdb_tables() t USING (table_name)"
-        ).fetchall()
-        for name, column, kind, nullable in rows:
-            there.setdefault(name, {})[column] = (kind, nullable)
+        sql = "SELECT c.table_name, c.column_name, c.data_type, c.is_nullable FROM duckdb_columns() c"
+        for name, column_name, kind, nullable in connection.execute(
+            f"{sql} SEMI JOIN duckdb_tables() USING (table_name)"
+        ).fetchall():
+            there.setdefault(name, {})[column_name] = (kind, nullable)
         statements = []
         for table in self.tables.values():
             found = there.get(table.name)
             if found is None:
                 continue
+            alter = f"ALTER TABLE {quoted(table.name)}"
             for column in table.columns:
                 if column.name not in found:
-                    statements.append(
-                        f"ALTER TABLE {quoted(table.name)} ADD COLUMN {quoted(column.name)} {column.type}"
-                    )
+                    statements.append(f"{alter} ADD COLUMN {quoted(column.name)} {column.type}")
                 elif found[column.name][0] != column.type:
                     raise StoreError(
                         f"{table.name}.{column.name} is {found[column.name][0]} in the file and {column.type} in this "
@@ -133,7 +115,7 @@ class Schema:
                     )
             # A column that is no longer declared keeps its rows; new rows leave it empty.
             statements += [
-                f"ALTER TABLE {quoted(table.name)} ALTER COLUMN {quoted(name)} DROP NOT NULL"
+                f"{alter} ALTER COLUMN {quoted(name)} DROP NOT NULL"
                 for name, (_, nullable) in found.items()
                 if not nullable and name not in table.column_names
             ]

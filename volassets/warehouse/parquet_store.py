@@ -19,7 +19,7 @@ import pandas as pd
 from volassets.warehouse.cell_files import CellFiles
 from volassets.warehouse.declarations import Table, View, comments, create_view, literal, quoted
 from volassets.warehouse.duckdb_store import DuckDBWarehouse, put_in_place
-from volassets.warehouse.interface import CheckedReplacement, CheckedUpsert, Warehouse
+from volassets.warehouse.interface import CheckedChange, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE
 from volassets.warehouse.transfer import copy_rows
 from volassets.warehouse.write_checks import StoreError, checked_rows
@@ -31,14 +31,7 @@ if TYPE_CHECKING:
 
 
 class ParquetWarehouse(Warehouse):
-    """``warehouse = "parquet:URL"``.
-
-    Parameters
-    ----------
-    settings : Settings
-    url : str
-        Directory or fsspec URL.
-    """
+    """``warehouse = "parquet:URL"``, a directory or what fsspec knows."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         super().__init__(settings, f"parquet:{url}")
@@ -84,31 +77,30 @@ class ParquetWarehouse(Warehouse):
         cells = source.query(f"SELECT DISTINCT {names} FROM {quoted(table.name)}")
         return [self.files.path(table, cell) for cell in cells.itertuples(index=False, name=None)]
 
-    def _write(self, checked: Sequence[CheckedReplacement | CheckedUpsert]) -> int:
+    def _write(self, checked: Sequence[CheckedChange]) -> int:
         changed = 0
         for change in checked:
-            if isinstance(change, CheckedReplacement):
+            if change.cells is not None:
                 for cell, rows in by_cell(change.table, change.rows, change.cells):
                     self.files.put(self.files.path(change.table, cell), rows, change.table)
             else:
                 changed += self._upsert(change)
         return changed
 
-    def _upsert(self, change: CheckedUpsert) -> int:
+    def _upsert(self, change: CheckedChange) -> int:
         table, changed = change.table, 0
+        key, compared = list(table.key), list(table.compared)
         for cell, rows in by_cell(table, change.rows):
             stored = checked_rows(table, self.read(table.name, **dict(zip(table.cell, cell, strict=True))))
-            same = rows.merge(
-                stored[list(change.same)].drop_duplicates(), on=list(change.same), how="left", indicator=True
-            )
+            same = rows.merge(stored[compared].drop_duplicates(), on=compared, how="left", indicator=True)
             fresh = rows[(same["_merge"] == "left_only").to_numpy()]
             if fresh.empty:
                 continue
             if table.append_only:
                 self._put_log(table, cell, fresh)
                 continue
-            both = pd.concat([stored, fresh]).drop_duplicates(list(table.key), keep="last")
-            self.files.put(self.files.path(table, cell), both.sort_values(list(table.key), ignore_index=True), table)
+            both = pd.concat([stored, fresh]).drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
+            self.files.put(self.files.path(table, cell), both, table)
             changed += len(fresh)
         return changed
 

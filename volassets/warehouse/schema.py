@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import MODELS, families
-from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, MONTH, ORIGIN, TARGET_DATE, TICKER, number
+from volassets.warehouse.columns import DATA_HASH, FITTED, HORIZON, MONTH, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, Table
 from volassets.warehouse.schema_reports import REPORT_TABLES
 
@@ -23,13 +23,7 @@ _MODEL_CELL = ("ticker", "refit_month", "model")
 
 
 def tables(settings: Settings) -> dict[str, Table]:
-    """Return every table by name, in the order in which they are filled.
-
-    Parameters
-    ----------
-    settings : Settings
-        `lags` decides which return lags `realized_vol_features` has.
-    """
+    """Return every table by name, in the order in which they are filled; `lags` decides on columns of the features."""
     listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, _features(settings), LAG_ANALYSIS, SELECTED_FEATURES]
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
@@ -53,7 +47,7 @@ RAW_PRICES = Table(
         Column("fetched_at", "TIMESTAMP", "When the row was first written with these values, UTC."),
     ),
     key=("ticker", "date"),
-    stamp="fetched_at",
+    stamps=("fetched_at", "source"),
 )
 
 PRICE_REVISIONS = Table(
@@ -139,9 +133,7 @@ SELECTED_FEATURES = Table(
 )
 
 FIT_COLUMNS = (
-    TICKER,
-    MONTH,
-    MODEL,
+    *FITTED,
     Column("train_start", "DATE", "First bar used."),
     Column("train_end", "DATE", "Last bar used; before the refit month."),
     Column("n_train", "INTEGER", "Rows used for estimation."),
@@ -157,9 +149,7 @@ FIT_COLUMNS = (
 )
 
 FORECAST_COLUMNS = (
-    TICKER,
-    MONTH,
-    MODEL,
+    *FITTED,
     ORIGIN,
     TARGET_DATE,
     HORIZON,
@@ -197,9 +187,7 @@ TRAINING_HISTORY = Table(
     "training_history",
     "Loss per epoch of every network that was trained.",
     (
-        TICKER,
-        MONTH,
-        MODEL,
+        *FITTED,
         Column("seed", "INTEGER", "Number of the seed, from 0."),
         Column("epoch", "INTEGER", "Epoch, from 1."),
         number("train_loss", "Mean loss over the training rows."),
@@ -215,9 +203,7 @@ FEATURE_IMPORTANCE = Table(
     "feature_importance",
     "What permuting an input costs on the refit month's validation rows, never on its test days.",
     (
-        TICKER,
-        MONTH,
-        MODEL,
+        *FITTED,
         Column("feature", "VARCHAR", "Input that was permuted."),
         number("delta_qlike", "Rise of the mean QLIKE."),
         number("std_error", "Standard error of the rise over the permutations."),
@@ -231,9 +217,7 @@ ATTENTION = Table(
     "attention",
     "Which of the last days a network looked at: mean attention weight per lag.",
     (
-        TICKER,
-        MONTH,
-        MODEL,
+        *FITTED,
         Column("lag_days", "INTEGER", "Sessions before the origin; 0 is the origin itself."),
         Column("weight", "DOUBLE", "Mean attention weight; the weights of a cell sum to 1."),
         DATA_HASH,

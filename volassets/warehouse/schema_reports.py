@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, SEEN_N, TICKER, number
+from volassets.warehouse.columns import DATA_HASH, FORECAST, HORIZON, MODEL, SCORED_N, TICKER, interval, number
 from volassets.warehouse.declarations import Column, Table
 
 _TARGET = Column("target", "VARCHAR", "What is scored against: proxy (the unbiased range proxy) or squared_return.")
@@ -20,10 +20,8 @@ LEADERBOARD = Table(
     "leaderboard",
     "How every model did over the forecast days that all of them have.",
     (
-        TICKER,
-        MODEL,
-        HORIZON,
-        SEEN_N,
+        *FORECAST,
+        SCORED_N,
         _SCORES[0],
         number("qlike_vs_gjr", "QLIKE relative to gjr, minus 1; negative is better."),
         *_SCORES[1:],
@@ -52,13 +50,11 @@ SCORES = Table(
     "scores",
     "The leaderboard's scores by slice: everything, by year, by volatility regime; on both targets.",
     (
-        TICKER,
-        MODEL,
-        HORIZON,
+        *FORECAST,
         Column("slice_kind", "VARCHAR", "all, year or regime."),
         Column("slice", "VARCHAR", "The year, or low, middle, high: terciles known at the origin."),
         _TARGET,
-        SEEN_N,
+        SCORED_N,
         _SCORES[0],
         number("qlike_on_squared_returns", "Mean of ln f + r^2/f."),
         number("mse", "Mean squared error of the daily variance."),
@@ -72,11 +68,9 @@ MINCER_ZARNOWITZ = Table(
     "mincer_zarnowitz",
     "Regression of the realised on the forecast variance.",
     (
-        TICKER,
-        MODEL,
-        HORIZON,
+        *FORECAST,
         _TARGET,
-        SEEN_N,
+        SCORED_N,
         number("intercept", "Intercept, annualised variance, decimal squared; 0 is unbiased."),
         number("slope", "Slope; 1 is unbiased."),
         number("p_value", "p-value of intercept 0 and slope 1 together, Wald with HAC covariances."),
@@ -96,7 +90,7 @@ MODEL_COMPARISONS = Table(
         Column("model_b", "VARCHAR", "Second model."),
         number("dm", "Statistic; negative where model_a has the lower loss."),
         number("p_value", "Two-sided p-value."),
-        SEEN_N,
+        SCORED_N,
     ),
     key=("ticker", "horizon", "loss", "model_a", "model_b"),
     may_be_empty=True,
@@ -111,19 +105,16 @@ BACKTESTS = Table(
         Column("smoothing", "VARCHAR", "Variant of the weights: daily, smoothed or banded."),
         number("sharpe_gross", "Annualised Sharpe ratio before costs."),
         number("sharpe_net", "Annualised Sharpe ratio after costs."),
-        number("sharpe_low", "Lower end of the bootstrap interval of the net Sharpe ratio."),
-        number("sharpe_high", "Upper end of the bootstrap interval of the net Sharpe ratio."),
+        *interval("sharpe", "net Sharpe ratio"),
         number("annual_return", "Annualised net return, decimal."),
         number("annual_volatility", "Annualised volatility of the net returns, decimal."),
         number("tracking_error", "Deviation from the volatility target, decimal."),
         number("max_drawdown", "Largest loss from a peak of the net equity, decimal."),
         number("turnover", "Mean absolute change of the weight per year."),
         number("utility", "Mean-variance utility per year, decimal."),
-        number("sharpe_gross_low", "Lower end of the bootstrap interval of the gross Sharpe ratio."),
-        number("sharpe_gross_high", "Upper end of the bootstrap interval of the gross Sharpe ratio."),
+        *interval("sharpe_gross", "gross Sharpe ratio"),
         number("sharpe_difference", "Net Sharpe ratio less that of buy and hold."),
-        number("sharpe_difference_low", "Lower end of the bootstrap interval of the difference."),
-        number("sharpe_difference_high", "Upper end of the bootstrap interval of the difference."),
+        *interval("sharpe_difference", "difference"),
         Column("start", "DATE", "First session.", True),
         Column("end", "DATE", "Last session.", True),
         Column("n", "INTEGER", "Sessions.", True),
@@ -248,17 +239,9 @@ PANEL_VERDICTS = Table(
     may_be_empty=True,
 )
 
+# fmt: off
 REPORT_TABLES = (
-    LEADERBOARD,
-    SCORES,
-    MINCER_ZARNOWITZ,
-    MODEL_COMPARISONS,
-    BACKTESTS,
-    BACKTEST_PATHS,
-    VALUE_AT_RISK,
-    VERDICTS,
-    AUDIT_RESULTS,
-    PANEL_LEADERBOARD,
-    PANEL_COMPARISONS,
-    PANEL_VERDICTS,
+    LEADERBOARD, SCORES, MINCER_ZARNOWITZ, MODEL_COMPARISONS, BACKTESTS, BACKTEST_PATHS, VALUE_AT_RISK, VERDICTS,
+    AUDIT_RESULTS, PANEL_LEADERBOARD, PANEL_COMPARISONS, PANEL_VERDICTS,
 )
+# fmt: on

@@ -18,16 +18,9 @@ __all__ = ["Replacement", "StoreError", "Upsert", "Warehouse", "open_warehouse"]
 def open_warehouse(
     settings: Settings, *, patience: float = PATIENCE_SECONDS, say: Callable[[str], None] = log_line
 ) -> Warehouse:
-    """Return the store of a home; no file is opened or created yet.
+    """Return the store of a home, as `warehouse` chooses it; no file is opened or created yet.
 
-    Parameters
-    ----------
-    settings : Settings
-        `warehouse` chooses the back end: ``duckdb``, or ``parquet:URL``.
-    patience : float
-        Seconds to wait for others that have the database open.
-    say : callable
-        Takes a line when a wait gets long.
+    `patience` is the seconds to wait for others that have the database open; `say` takes a line when a wait gets long.
     """
     if settings.warehouse == "duckdb":
         from volassets.warehouse.duckdb_store import DuckDBWarehouse

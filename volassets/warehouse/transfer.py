@@ -15,17 +15,7 @@ if TYPE_CHECKING:
 
 
 def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
-    """Copy every row of `source` into the empty `destination`.
-
-    Parameters
-    ----------
-    source, destination : Warehouse
-        Of any back end; `source` is only read.
-
-    Returns
-    -------
-    dict of str to int
-        Rows per table.
+    """Copy every row of `source` into the empty `destination`, and return the rows per table.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import families
-from volassets.warehouse.columns import HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
+from volassets.warehouse.columns import FORECAST, HORIZON, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 
@@ -19,24 +19,12 @@ _BOUNDS = tuple(column for column in FORECAST_COLUMNS if column.name in ("volati
 
 
 def views(settings: Settings) -> dict[str, View]:
-    """Return every view by name, each after the views that it needs.
-
-    Parameters
-    ----------
-    settings : Settings
-        `horizons` decides which horizons `realized` has.
-    """
+    """Return every view by name, each after the views that it needs; `horizons` are those that `realized` has."""
+    fit = ("ticker", "refit_month", "model")
+    forecast = (*fit, "origin_date", "horizon")
     listed = (
-        _union(
-            "fits", "Every stored fit.", families(stored_fits=True), FIT_COLUMNS, ("ticker", "refit_month", "model")
-        ),
-        _union(
-            "forecasts",
-            "Every forecast of every model.",
-            families(),
-            FORECAST_COLUMNS,
-            ("ticker", "refit_month", "model", "origin_date", "horizon"),
-        ),
+        _union("fits", "Every stored fit.", families(stored_fits=True), FIT_COLUMNS, fit),
+        _union("forecasts", "Every forecast of every model.", families(), FORECAST_COLUMNS, forecast),
         _realized(settings.horizons),
         FORECAST_LOSSES,
         LATEST_FORECASTS,
@@ -88,9 +76,7 @@ FORECAST_LOSSES = View(
     "forecast_losses",
     "Losses of every forecast whose sessions have all passed.",
     (
-        TICKER,
-        MODEL,
-        HORIZON,
+        *FORECAST,
         ORIGIN,
         TARGET_DATE,
         Column("variance", "DOUBLE", "Forecast daily variance, decimal."),
@@ -112,7 +98,7 @@ FORECAST_LOSSES = View(
 LATEST_FORECASTS = View(
     "latest_forecasts",
     f"The newest origin's forecasts of every ticker; the default model, {DEFAULT_MODEL}, first.",
-    (TICKER, MODEL, HORIZON, ORIGIN, TARGET_DATE, *_BOUNDS),
+    (*FORECAST, ORIGIN, TARGET_DATE, *_BOUNDS),
     (),
     ("forecasts",),
     f"""

@@ -52,15 +52,7 @@ def checked_rows(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def checked_cells(table: Table, rows: pd.DataFrame, cells: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the cells to replace, typed, one row each, after checking that `rows` fill exactly them.
-
-    Parameters
-    ----------
-    table : Table
-    rows : DataFrame
-        From `checked_rows`.
-    cells : DataFrame or None
-        The cell columns; None only for a table that is one cell as a whole.
+    """Return the cells to replace, typed, one row each, after checking that `rows` (checked) fill exactly them.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from volassets.settings import Settings
 from volassets.warehouse import sql_docs
-from volassets.warehouse.cookbook import COOKBOOK
 from volassets.warehouse.store import Replacement, Upsert, Warehouse, open_warehouse
 from volassets_tests.warehouse.conftest import BACK_ENDS
 from volassets_tests.warehouse.frames import cells, fit_rows, write_features
 
+PAGE = Path(sql_docs.__file__).parents[2] / "docs" / "sql.md"
+HEAD = PAGE.read_text("utf-8").split(sql_docs.START)[0]
+COOKBOOK = re.findall(r"```sql\n(.+?)\n```", HEAD.split("\n## Cookbook\n")[1], re.DOTALL)
 MONTHS = ("2016-02-01", "2016-03-01")
 
 
@@ -192,7 +195,7 @@ ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
 @pytest.mark.parametrize("kind", BACK_ENDS)
 @pytest.mark.parametrize("number", range(len(COOKBOOK)))
 def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, number: int) -> None:
-    ANSWERS[number](stores[kind].query(sql_docs.query_text(COOKBOOK[number][1])))
+    ANSWERS[number](stores[kind].query(COOKBOOK[number]))
 
 
 def test_every_question_is_checked() -> None:
@@ -200,17 +203,16 @@ def test_every_question_is_checked() -> None:
 
 
 def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:
-    for _, sql in COOKBOOK:
+    for sql in COOKBOOK:
         assert warehouse.query(sql).empty
 
 
 def test_the_page_is_generated_from_the_declarations(tmp_path: Path) -> None:
-    page = Path(sql_docs.__file__).parents[2] / "docs" / "sql.md"
-    assert page.read_text(encoding="utf-8") == sql_docs.markdown(Settings(home=tmp_path))
+    assert PAGE.read_text(encoding="utf-8") == HEAD + sql_docs.reference(Settings(home=tmp_path))
 
 
 def test_every_relation_and_column_is_on_the_page(warehouse: Warehouse) -> None:
-    text = sql_docs.markdown(Settings())
+    text = sql_docs.reference(Settings())
     for relation in warehouse.schema.relations.values():
         section = text.split(f"\n### {relation.name}\n")[1].split("\n### ")[0]
         assert relation.comment in section

@@ -22,7 +22,6 @@ def test_nothing_stored_reads_as_empty_with_the_right_columns(warehouse: Warehou
         rows = warehouse.read(name)
         assert tuple(rows.columns) == relation.column_names
         assert name == "schema_version" or rows.empty
-    assert warehouse.hashes("garch_fits", "^GSPC").columns.tolist() == ["ticker", "refit_month", "model", "data_hash"]
 
 
 def test_every_type_comes_back_as_it_went_in(warehouse: Warehouse) -> None:
@@ -151,8 +150,8 @@ def test_upsert_writes_what_is_new_or_changed_and_keeps_the_stamp_of_the_rest(wa
     assert stored["close"].tolist() == [100.0, 50.0, 102.0, 103.0]
     assert stored["fetched_at"].dt.month.tolist() == [2, 3, 2, 3]
     assert warehouse.write(Upsert("raw_prices", later)) == 0
-    assert warehouse.write(Upsert("raw_prices", later.assign(source="yfinance"), ignore=("source",))) == 0
-    assert warehouse.write(Upsert("raw_prices", later.assign(source="yfinance"))) == 4
+    assert warehouse.write(Upsert("raw_prices", later.assign(source="yfinance"))) == 0
+    assert set(warehouse.read("raw_prices")["source"]) == {"csv"}
     assert warehouse.write(Upsert("raw_prices", price_rows("B", n=2))) == 2
     assert len(warehouse.read("raw_prices")) == 6
 
@@ -193,16 +192,6 @@ def test_read_selects_columns_and_values(warehouse: Warehouse) -> None:
         warehouse.read("forecasts", colour="red")
     with pytest.raises(StoreError, match="no table 'nothing'"):
         warehouse.read("nothing")
-
-
-def test_hashes_name_each_cell_once(warehouse: Warehouse) -> None:
-    frames = [forecast_rows(month=month, data_hash=month) for month in ("2016-01-01", "2016-02-01")]
-    warehouse.write(replacement("garch_forecasts", pd.concat([*frames, forecast_rows("A")])))
-    hashes = warehouse.hashes("garch_forecasts", "^GSPC")
-    assert hashes["data_hash"].tolist() == ["2016-01-01", "2016-02-01"]
-    assert hashes["refit_month"].tolist() == [pd.Timestamp("2016-01-01"), pd.Timestamp("2016-02-01")]
-    with pytest.raises(StoreError, match="no hash"):
-        warehouse.hashes("raw_prices", "A")
 
 
 @pytest.mark.parametrize(
@@ -256,5 +245,5 @@ def test_rows_lie_in_the_order_of_the_key_whatever_order_they_came_in(warehouse:
 def test_any_ticker_is_a_cell_of_its_own(warehouse: Warehouse, ticker: str) -> None:
     warehouse.write(replacement("garch_fits", pd.concat([fit_rows(ticker), fit_rows("^"), fit_rows("other")])))
     warehouse.write(replacement("garch_fits", fit_rows(ticker, data_hash="again")))
-    assert warehouse.hashes("garch_fits", ticker)["data_hash"].tolist() == ["again"]
+    assert warehouse.read("garch_fits", ticker=ticker)["data_hash"].tolist() == ["again"]
     assert len(warehouse.read("fits")) == 3
