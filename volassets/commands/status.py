@@ -50,7 +50,7 @@ def _instance(settings: Settings) -> Any:
     """Return Dagster's instance if there is one; looking must not create it."""
     from volassets.orchestration.instance import open_instance
 
-    if not os.environ.get("DAGSTER_HOME") and not (settings.home / "dagster" / "dagster.yaml").exists():
+    if not os.environ.get("DAGSTER_HOME") and not (settings.home / "dagster" / "history").exists():
         return None
     return open_instance(settings.home)
 

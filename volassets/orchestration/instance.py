@@ -10,8 +10,10 @@ import dagster as dg
 from volassets.errors import InputError
 from volassets.file_lock import FileLock
 
-# What a new home gets; the project's own dagster.yaml says the same for its root.
+# What a new home gets; the project's own dagster.yaml says the same of ./data.
 INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
+# Where the graph is loaded from, under the one name that the state of schedules and sensors is kept by.
+WORKSPACE_FILE = Path(__file__).with_name("workspace.yaml")
 
 
 def prepare_instance(home: Path) -> Path:

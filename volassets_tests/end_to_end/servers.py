@@ -73,12 +73,20 @@ class Program:
         The whole environment.
     user : str, optional
         Account to run as, for a server that refuses root.
+    folder : Path, optional
+        Working directory; the log's where not given.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, user: str | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.command, self.log, self._environment, self._user = list(command), log, environment, user
+        self._folder = folder or log.parent
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -90,7 +98,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=self._environment,
-                cwd=self.log.parent,
+                cwd=self._folder,
                 start_new_session=True,
                 user=self._user,
             )

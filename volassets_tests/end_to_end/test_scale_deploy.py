@@ -18,8 +18,11 @@ import yaml
 from volassets.orchestration.instance import INSTANCE_FILE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-INSTANCES = ("local", "postgres", "celery", "kubernetes")
-FILES = {"local": INSTANCE_FILE} | {name: DEPLOY / f"dagster-{name}.yaml" for name in INSTANCES[1:]}
+INSTANCES = ("local", "checkout", "postgres", "celery", "kubernetes")
+FILES = {name: DEPLOY / f"dagster-{name}.yaml" for name in INSTANCES} | {
+    "local": INSTANCE_FILE,
+    "checkout": DEPLOY.parent / "dagster.yaml",
+}
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
 
@@ -68,7 +71,7 @@ def test_an_instance_is_what_dagster_accepts(name: str, tmp_path: Path) -> None:
     for module in ("dagster_celery", "dagster_postgres", "dagster_k8s"):
         pytest.importorskip(module)
     classes = checked_instance(FILES[name], tmp_path)
-    assert ("PostgresStorage" in classes or "DagsterPostgresStorage" in classes) == (name != "local")
+    assert ("PostgresStorage" in classes or "DagsterPostgresStorage" in classes) == (name not in ("local", "checkout"))
     launcher = {"celery": "WatchedCeleryRunLauncher", "kubernetes": "K8sRunLauncher"}.get(name, "DefaultRunLauncher")
     assert launcher in classes or launcher == "DefaultRunLauncher"
 

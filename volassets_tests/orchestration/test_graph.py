@@ -9,10 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
+import yaml
 
 import volassets
 from volassets.definitions import build_definitions
-from volassets.orchestration.instance import INSTANCE_FILE
+from volassets.orchestration.instance import INSTANCE_FILE, WORKSPACE_FILE
 from volassets.settings import load_settings
 
 ASSETS = [
@@ -93,9 +94,16 @@ def test_partitions_policies_and_descriptions(home: Path) -> None:
         assert grid is (name not in TICKER_ASSETS), name
 
 
-def test_dagster_yaml_is_the_one_that_a_home_gets() -> None:
+def test_the_projects_dagster_yaml_differs_from_a_homes_in_its_places_alone() -> None:
     root = Path(volassets.__file__).parents[1]
-    assert (root / "dagster.yaml").read_text(encoding="utf-8") == INSTANCE_FILE.read_text(encoding="utf-8")
+    ours, homes = (yaml.safe_load(file.read_text("utf-8")) for file in (root / "dagster.yaml", INSTANCE_FILE))
+    places = {"run_storage", "event_log_storage", "schedule_storage", "compute_logs", "local_artifact_storage"}
+    assert {name: part for name, part in ours.items() if name not in places} == {
+        name: part for name, part in homes.items() if name not in places
+    }
+    configs = [ours[name]["config"].values() for name in places]
+    assert all(str(path).startswith("data/dagster") for values in configs for path in values)
+    assert (root / "workspace.yaml").read_bytes() == WORKSPACE_FILE.read_bytes()
 
 
 def test_many_processes_may_create_the_instance_at_once(home: Path) -> None:
