@@ -36,7 +36,7 @@ from volassets.models.registry import MODELS
 FILE_NAME = "volassets.toml"
 HOME_VARIABLE = "VOLASSETS_HOME"
 PREFIX = "VOLASSETS_"
-TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=-]{0,31}")
+TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=&-]{0,31}")
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 # Fields of `Settings` that are no keys.
 INTERNAL = ("model_sections", "home")
@@ -231,8 +231,8 @@ def check_ticker_name(ticker: str) -> str:
     if not TICKER_PATTERN.fullmatch(ticker):
         shown = ticker if len(ticker) <= 40 else f"{ticker[:37]}..."
         raise InputError(
-            f"ticker {shown!r} is not a valid name: use a letter, a digit or ^ first, then letters, digits and . ^ = - "
-            "only, at most 32 characters. Rename the file or use the exchange's symbol."
+            f"ticker {shown!r} is not a valid name: use a letter, a digit or ^ first, then letters, digits and . ^ = & "
+            "- only, at most 32 characters. Rename the file or use the exchange's symbol."
         )
     return ticker
 

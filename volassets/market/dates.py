@@ -75,6 +75,8 @@ def _refuse_times(cells: Sequence[str], fields: Sequence[dict[str, str]], lines:
     offsets = []
     for cell, line, field in zip(cells, lines, fields, strict=True):
         if (field.get("clock") or "0").strip("0:."):
+            if len({text[:10] for text in cells}) <= len(cells) / 2:
+                raise InputError(f"{where}, line {line}: several bars a day are intraday. Give one row per day.")
             raise InputError(
                 f"{where}, line {line}: {cell!r} has a time of day, and its session may be another date. {_REMEDY}"
             )
@@ -107,8 +109,10 @@ def _settle_day_and_month(
             f"{lines[month_first[0]]} ({cells[month_first[0]]!r}) the month. {_REMEDY}"
         )
     if not day_first and not month_first:
+        year, first, second = (int(fields[0][name]) for name in ("year", "first", "second"))
         raise InputError(
-            f"{where}: {cells[0]!r} can be read with the day or the month first, and no other row decides. {_REMEDY}"
+            f"{where}: {cells[0]!r} can be read with the day or the month first, as {year}-{second:02}-{first:02} or "
+            f"{year}-{first:02}-{second:02}, and no other row decides. {_REMEDY}"
         )
     for field in fields:
         field["day"], field["month"] = (
