@@ -1,55 +1,62 @@
 """Checks of bars before anything is computed from them: errors stop the ticker, warnings are shown.
 
-Each check is a function from `History` to findings, entered in `_ERRORS` here or in `WARNINGS` of
-`volassets.market.bar_warnings`.
-Warnings are looked for only once there is no error, because they divide and take logarithms.
+Each check is a function from `History` to findings, entered in `_BASIC_ERRORS` or `_ERRORS` here or in `WARNINGS` of
+`volassets.market.bar_warnings`. Between the two kinds of errors the bars are prepared
+(`volassets.market.bar_preparation`). Warnings are looked for only once there is no error, because they divide and take
+logarithms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.market.bar_preparation import ROUNDING, prepare
 from volassets.market.bar_warnings import WARNINGS
 from volassets.market.bars import BAR_COLUMNS, PRICE_COLUMNS
 from volassets.market.calendar import SessionCalendar
 from volassets.market.findings import Check, Finding, Found, History
 
-# Vendors round high, low, open and close apart; a logarithm does not notice this much.
-ROUNDING = 1e-6
 FLAT_SHARE = 0.5
+# Sessions in a row without a bar that are a hole in daily bars, and no spacing.
+HOLE = 25
 
 
 def check_bars(
-    ticker: str,
-    bars: pd.DataFrame,
-    calendar: SessionCalendar,
-    today: pd.Timestamp | date,
-    proxy: str = "gk_overnight",
-) -> list[Finding]:
-    """Return everything wrong with `bars`: the errors, or the warnings where there is none.
+    ticker: str, bars: pd.DataFrame, calendar: SessionCalendar, now: pd.Timestamp | datetime, proxy: str
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Return the bars to work with, and everything found: the errors, or the warnings where there is none.
 
-    `today` decides about age and future dates; with the proxy ``squared_return`` opens and ranges are not checked.
+    `now`, aware, decides about open sessions, age and future dates; with the proxy ``squared_return`` opens and ranges
+    are not checked. Bars without a fault keep their bits.
     """
-    day = pd.Timestamp(today).normalize()
     broken_shape = _shape(ticker, bars)
     if broken_shape:
-        return [broken_shape]
-    history = History(ticker, bars, calendar, day, ranges=proxy != "squared_return")
-    return _findings(history, "error", _ERRORS) or _findings(history, "warning", WARNINGS)
+        return bars, [broken_shape]
+    history = History(ticker, bars, calendar, pd.Timestamp(now).tz_convert("UTC"), ranges=proxy != "squared_return")
+    errors = _findings(history, "error", _BASIC_ERRORS)
+    if errors:
+        return bars, errors
+    notes = []
+    for name, history, found in prepare(history):  # noqa: B020
+        notes += _named(history.ticker, name, "warning", found)
+    errors = _findings(history, "error", _ERRORS)
+    return history.bars, errors or [*notes, *_findings(history, "warning", WARNINGS)]
 
 
 def _findings(history: History, severity: Literal["error", "warning"], checks: Mapping[str, Check]) -> list[Finding]:
     return [
-        Finding(name, severity, f"{history.ticker}: {message}", rows)
-        for name, check in checks.items()
-        for message, rows in check(history)
+        finding for name, check in checks.items() for finding in _named(history.ticker, name, severity, check(history))
     ]
+
+
+def _named(ticker: str, name: str, severity: Literal["error", "warning"], found: Found) -> list[Finding]:
+    return [Finding(name, severity, f"{ticker}: {message}", rows) for message, rows in found]
 
 
 def require_valid(ticker: str, findings: list[Finding]) -> None:
@@ -96,14 +103,15 @@ def _unsorted(history: History) -> Found:
 
 
 def _future(history: History) -> Found:
-    # East of the machine it may already be tomorrow.
-    mask = history.dates > history.today + pd.Timedelta(days=1)
-    today = f"{history.today:%Y-%m-%d}"
-    return history.found(mask, f"bars are dated after today ({today}): {{dates}}. Check the layout of the dates.")
+    today = history.local_today
+    message = (
+        f"bars are dated after today ({today:%Y-%m-%d}): {{dates}}. Check the layout of the dates, or remove them."
+    )
+    return history.found(history.dates > today, message)
 
 
 def _not_finite(history: History) -> Found:
-    mask = ~np.isfinite(history.bars[list(BAR_COLUMNS)].to_numpy()).all(axis=1)
+    mask = ~np.isfinite(history.bars[list(PRICE_COLUMNS)].to_numpy()).all(axis=1) | np.isinf(history.bars["volume"])
     return history.found(mask, "prices or volumes are missing or infinite on {dates}. Complete or remove these rows.")
 
 
@@ -121,9 +129,27 @@ def _impossible(history: History) -> Found:
     body = bars[["open", "close"]]
     outside = ~upside_down & ((body.max(axis=1) > high) | (body.min(axis=1) < low))
     return [
-        *history.found(upside_down, "the high is below the low on {dates}."),
-        *history.found(outside, "the open or close lies outside low to high on {dates}."),
+        *history.found(upside_down, f"the high is below the low on {{dates}}. {_REMEDY}"),
+        *history.found(outside, f"the open or close lies outside low to high on {{dates}}. {_REMEDY}"),
     ]
+
+
+_REMEDY = "Correct these rows in your file; for a download set start_date in volassets.toml to a day after them."
+
+
+def _irregular(history: History) -> Found:
+    """Find bars of weeks or months: less than half of the sessions have one, long holes aside."""
+    skipped = np.append(0, np.diff(history.calendar.days.searchsorted(history.dates)) - 1)
+    spaced = (skipped > 0) & (skipped < HOLE)
+    if len(history.bars) > skipped[spaced].sum() or spaced.mean() < 0.25:
+        return []
+    days = int(np.median(np.diff(history.dates.asi8)) / 86_400_000_000_000)
+    kind = {True: "monthly", days < 25: "weekly", days < 6: "irregular"}[True]
+    message = (
+        f"the bars are {days} days apart, {kind}: less than half of the sessions have one. Daily bars are needed; ask "
+        "the source for them."
+    )
+    return history.found(spaced, message)
 
 
 def _constant(history: History) -> Found:
@@ -142,13 +168,17 @@ def _no_ranges(history: History) -> Found:
     )
 
 
-_ERRORS: dict[str, Check] = {
+# Without these faults the bars can be prepared, and then judged by the rest.
+_BASIC_ERRORS: dict[str, Check] = {
     "duplicate_dates": _duplicates,
     "unsorted_dates": _unsorted,
     "future_dates": _future,
     "not_finite": _not_finite,
     "not_positive": _not_positive,
+}
+_ERRORS: dict[str, Check] = {
     "impossible_bars": _impossible,
+    "irregular_spacing": _irregular,
     "constant_price": _constant,
     "no_ranges": _no_ranges,
 }

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from volassets.market.bars import total_return_factor
-from volassets.market.calendar import SEVEN_DAYS
+from volassets.market.calendar import DEFAULT, SEVEN_DAYS, has_known_notation
 from volassets.market.findings import Check, Found, History, dates_text
 
 SPLIT_MOVE = np.log(1.5)
 HALT_SESSIONS = 20
+# Bars off the calendar that are special sessions, as on a Saturday or for a festival.
+SPECIAL_SHARE = 0.01
+# Calendar days that the longest default horizon reaches.
+FORECAST_DAYS = 31
 STALE_OPEN_SHARE = 0.05
 STALE_OPEN_MOVE = 1e-6
 FLAT_SESSIONS = 20
@@ -24,9 +28,6 @@ RATIO_BOUNDS = (0.9, 1.1)
 
 def _missing_sessions(history: History) -> Found:
     index, calendar = history.dates, history.calendar
-    if calendar.recorded is None:
-        message = f"the holidays of calendar {calendar.name} are not known, so sessions are taken to be weekdays."
-        return [(message, pd.DataFrame())]
     expected = calendar.sessions(max(index[0], calendar.recorded[0]), min(index[-1], calendar.recorded[1]))
     absent = expected.difference(index)
     if len(absent) == 0:
@@ -41,12 +42,9 @@ def _missing_sessions(history: History) -> Found:
 
 
 def _halts(history: History) -> Found:
-    index, calendar = history.dates, history.calendar
-    if calendar.recorded is None:
-        return []
-    skipped = np.append(0, np.diff(calendar.days.searchsorted(index)) - 1)
+    skipped = np.append(0, np.diff(history.calendar.days.searchsorted(history.dates)) - 1)
     return history.found(
-        (skipped >= HALT_SESSIONS) & (index >= calendar.recorded[0]),
+        (skipped >= HALT_SESSIONS) & (history.dates >= history.calendar.recorded[0]),
         f"no bar for {int(skipped.max())} sessions before {{dates}}: a trading halt or a hole in the data. Returns "
         "across it span the whole gap; consider starting after it.",
         sessions_before=skipped,
@@ -54,16 +52,45 @@ def _halts(history: History) -> Found:
 
 
 def _off_calendar(history: History) -> Found:
+    """Find a calendar that does not fit; single special sessions, as on a Saturday, are sessions where a bar is."""
     index, calendar = history.dates, history.calendar
-    if calendar.recorded is None:
+    mask = ~index.isin(calendar.days) & history.recorded(index)
+    if mask.mean() <= SPECIAL_SHARE:
         return []
-    mask = ~index.isin(calendar.days) & (index >= calendar.recorded[0]) & (index <= calendar.recorded[1])
-    better = SEVEN_DAYS if 2 * (index[mask].day_of_week >= 5).sum() > mask.sum() else "another calendar"
+    weekend = pd.date_range(index[0], index[-1])
+    weekend = weekend[weekend.day_of_week >= 5]
+    better = SEVEN_DAYS if weekend.isin(index).mean() > 0.5 else "another calendar"
     return history.found(
         mask,
-        f"{mask.sum()} bars lie on days without a session of {calendar.name}: {{dates}}. Target dates would be wrong: "
-        f'set calendars = {{"{history.ticker}" = "{better}"}} if it trades then.',
+        f"{mask.sum()} bars lie on days without a session of {calendar.name}: {{dates}}. Target dates whose bar is "
+        f'not stored yet may be wrong: set calendars = {{"{history.ticker}" = "{better}"}} if it trades then.',
     )
+
+
+def _calendar_ends(history: History) -> Found:
+    """Find sessions outside the calendar's record: bars there, or the month that is forecast next."""
+    calendar, last = history.calendar, history.dates[-1]
+    outside = ~history.recorded(history.dates)
+    ahead = last + pd.Timedelta(days=FORECAST_DAYS) > calendar.recorded[1]
+    if not outside.any() and not ahead:
+        return []
+    message = (
+        f"the holidays of {calendar.name} are recorded from {calendar.recorded[0]:%Y-%m-%d} to "
+        f"{calendar.recorded[1]:%Y-%m-%d}; outside, {outside.sum()} bars so far, a weekday is assumed to be a session "
+        "until its bar is stored. Update the package exchange_calendars for a longer record."
+    )
+    return [(message, history.rows(outside))]
+
+
+def _guessed_calendar(history: History) -> Found:
+    if has_known_notation(history.ticker) or history.calendar.name != DEFAULT:
+        return []
+    suffix = history.ticker.rpartition(".")[2]
+    message = (
+        f"the suffix .{suffix} belongs to no exchange whose calendar is known, so {DEFAULT} is assumed. Set "
+        f'calendars = {{"{history.ticker}" = "CODE"}} in volassets.toml, CODE as in exchange_calendars.'
+    )
+    return [(message, pd.DataFrame())]
 
 
 def _factor_step(bars: pd.DataFrame) -> pd.Series:
@@ -142,7 +169,7 @@ def _no_volume(history: History) -> Found:
 
 def _old(history: History) -> Found:
     last = history.dates[-1]
-    missed = len(history.calendar.sessions(last, history.today - pd.Timedelta(days=1))) - 1
+    missed = len(history.calendar.sessions(last, history.local_today - pd.Timedelta(days=1))) - 1
     return history.found(
         (history.dates == last) & (missed > OLD_SESSIONS),
         f"the last bar is of {last:%Y-%m-%d}, {missed} sessions ago. Refresh the source if it should be up to date.",
@@ -153,6 +180,8 @@ WARNINGS: dict[str, Check] = {
     "missing_sessions": _missing_sessions,
     "trading_halt": _halts,
     "off_calendar": _off_calendar,
+    "calendar_ends": _calendar_ends,
+    "guessed_calendar": _guessed_calendar,
     "stale_opens": _stale_opens,
     "zero_ranges": _zero_ranges,
     "suspected_split": _splits,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.market.yahoo_symbols import INDICES, SUFFIXES
 
 FIRST_DAY = pd.Timestamp("1990-01-01")
 # Fixed, because a calendar that ended some years from now would depend on the day it was built.
@@ -25,27 +26,13 @@ LAST_DAY = pd.Timestamp("2049-12-31")
 SEVEN_DAYS = "24/7"
 DEFAULT = "XNYS"
 
-_SUFFIXES = {
-    "AS": "XAMS", "AT": "ASEX", "AX": "XASX", "BA": "XBUE", "BC": "XBOG", "BD": "XBUD", "BE": "XETR", "BK": "XBKK",
-    "BO": "XBOM", "BR": "XBRU", "CO": "XCSE", "DE": "XETR", "DU": "XDUS", "F": "XFRA", "HE": "XHEL", "HK": "XHKG",
-    "HM": "XHAM", "IC": "XICE", "IL": "XLON", "IR": "XDUB", "IS": "XIST", "JK": "XIDX", "JO": "XJSE", "KL": "XKLS",
-    "KQ": "XKRX", "KS": "XKRX", "L": "XLON", "LS": "XLIS", "MC": "XMAD", "ME": "XMOS", "MI": "XMIL", "MU": "XETR",
-    "MX": "XMEX", "NE": "XTSE", "NS": "XBOM", "NZ": "XNZE", "OL": "XOSL", "PA": "XPAR", "PR": "XPRA", "RG": "XRIS",
-    "RO": "XBSE", "SA": "BVMF", "SG": "XSTU", "SI": "XSES", "SN": "XSGO", "SR": "XSAU", "SS": "XSHG", "ST": "XSTO",
-    "SW": "XSWX", "SZ": "XSHG", "T": "XTKS", "TA": "XTAE", "TL": "XTAL", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI",
-    "V": "XTSE", "VI": "XWBO", "VS": "XLIT", "WA": "XWAR",
-}  # fmt: skip
-_INDICES = {
-    "AEX": "XAMS", "ATX": "XWBO", "AXJO": "XASX", "AORD": "XASX", "BFX": "XBRU", "BSESN": "XBOM", "BVSP": "BVMF",
-    "FCHI": "XPAR", "FTSE": "XLON", "FTMC": "XLON", "GDAXI": "XETR", "GSPTSE": "XTSE", "HSI": "XHKG", "IBEX": "XMAD",
-    "ISEQ": "XDUB", "JKSE": "XIDX", "KLSE": "XKLS", "KS11": "XKRX", "MDAXI": "XETR", "MERV": "XBUE", "MXX": "XMEX",
-    "N100": "XPAR", "N225": "XTKS", "NSEI": "XBOM", "NZ50": "XNZE", "OMX": "XSTO", "SSMI": "XSWX", "STI": "XSES",
-    "STOXX": "XETR", "STOXX50E": "XETR", "TECDAX": "XETR", "TWII": "XTAI",
-}  # fmt: skip
 _FIAT = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|SEK|NOK|DKK|CNY|CNH|HKD|SGD|KRW|INR|BRL|MXN|ZAR|TRY|PLN|CZK|HUF|ILS|THB"
 _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|BNB|DOT|AVAX|LINK|TRX|XLM|XMR|ETC|USDT|USDC"
-_CRYPTO = re.compile(rf"[A-Z0-9]{{2,15}}-({_FIAT}|USDT|USDC|BTC|ETH)|({_COINS})({_FIAT}|USDT|USDC)?")
+# A coin's name alone is a stock's: BCH is a bank.
+_CRYPTO = re.compile(rf"[A-Z0-9]{{2,15}}-({_FIAT}|USDT|USDC|BTC|ETH)|({_COINS})({_FIAT}|USDT|USDC)")
 _CURRENCIES = re.compile(rf"({_FIAT})[-.]?({_FIAT})|.*=X")
+# American classes of shares, written with a point elsewhere than at Yahoo: BRK.B.
+_SHARE_CLASS = re.compile(r"[A-Z]{1,2}|W[ST]?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +45,23 @@ class SessionCalendar:
         As in `exchange_calendars`.
     days : DatetimeIndex
         Every session from `FIRST_DAY` to `LAST_DAY`.
-    recorded : tuple of Timestamp or None
-        First and last day for which the exchange's holidays are known; None where they are not.
-        Outside, every day of the exchange's working week counts as a session.
+    recorded : tuple of Timestamp
+        First and last day for which the exchange's holidays are known. Outside, every day of the exchange's working
+        week counts as a session.
     working_week : str
         Seven digits from Monday, 1 where the exchange works.
+    zone : str
+        Time zone of the exchange.
+    close : Timedelta
+        When a session closes, from midnight of its date in that zone.
     """
 
     name: str
     days: pd.DatetimeIndex
-    recorded: tuple[pd.Timestamp, pd.Timestamp] | None
+    recorded: tuple[pd.Timestamp, pd.Timestamp]
     working_week: str
+    zone: str
+    close: pd.Timedelta
 
     def __post_init__(self) -> None:
         # Lists, because a binary search in one is far faster than in an index, and forecasts ask day by day.
@@ -100,6 +93,10 @@ class SessionCalendar:
         first = self.days.searchsorted(pd.Timestamp(start), side="left")
         return self.days[first : self.days.searchsorted(pd.Timestamp(end), side="right")]
 
+    def closed(self, day: pd.Timestamp, now: pd.Timestamp) -> bool:
+        """Return whether the session of `day` has closed at `now`, which is aware."""
+        return (day + self.close).tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward") <= now
+
     def _working_day_after(self, ts: pd.Timestamp) -> pd.Timestamp:
         day = np.busday_offset(np.datetime64(ts, "D") + 1, 0, roll="forward", weekmask=self.working_week)
         return pd.Timestamp(day).as_unit("ns")
@@ -127,48 +124,56 @@ def calendar_for(ticker: str, overrides: Mapping[str, str] | None = None) -> Ses
 
 
 def guess_calendar(ticker: str) -> str:
-    """Return the calendar's name that the notation of `ticker` suggests; New York's where it suggests none."""
+    """Return the name of the calendar that the notation of `ticker` suggests; New York's where it suggests none."""
+    return _guess(ticker.upper()) or DEFAULT
+
+
+def has_known_notation(ticker: str) -> bool:
+    """Return whether `guess_calendar` follows from the notation, not from having no better guess."""
     symbol = ticker.upper()
+    stem, dot, suffix = symbol.rpartition(".")
+    return bool(_guess(symbol)) or not (dot and stem) or _SHARE_CLASS.fullmatch(suffix) is not None
+
+
+def _guess(symbol: str) -> str | None:
+    stem, dot, suffix = symbol.rpartition(".")
+    if dot and stem.strip("^") and suffix in SUFFIXES:
+        return SUFFIXES[suffix]
     if symbol.startswith("^"):
-        return _INDICES.get(symbol[1:], DEFAULT)
+        return next((name for pattern, name in INDICES.items() if re.fullmatch(pattern, symbol[1:])), DEFAULT)
     if _CURRENCIES.fullmatch(symbol):
         return "24/5"
     if _CRYPTO.fullmatch(symbol):
         return SEVEN_DAYS
-    if symbol.endswith("=F"):
-        return "CMES"
-    stem, dot, suffix = symbol.rpartition(".")
-    return _SUFFIXES.get(suffix, DEFAULT) if dot and stem else DEFAULT
+    return "CMES" if symbol.endswith("=F") else None
 
 
 @lru_cache(maxsize=64)
 def named_calendar(name: str) -> SessionCalendar:
     """Return the calendar called `name` in `exchange_calendars`, built once per process."""
     exchange = _exchange(name)
-    week = exchange.weekmask if exchange is not None else "1111100"
+    week = exchange.weekmask
     every_day = pd.date_range(FIRST_DAY, LAST_DAY, unit="ns")
     working = every_day[np.is_busday(every_day.to_numpy().astype("datetime64[D]"), weekmask=week)]
-    if exchange is None:
-        return SessionCalendar(name, working, None, week)
     known = pd.DatetimeIndex(exchange.sessions).as_unit("ns")
     recorded = (max(exchange.bound_min() or FIRST_DAY, FIRST_DAY), min(exchange.bound_max() or LAST_DAY, LAST_DAY))
     outside = working[(working < recorded[0]) | (working > recorded[1])]
-    days = known.append(outside).sort_values()
-    return SessionCalendar(name, pd.DatetimeIndex(days, name="date"), recorded, week)
+    days = pd.DatetimeIndex(known.append(outside).sort_values(), name="date")
+    last = exchange.close_times[-1][1]
+    close = pd.Timedelta(days=exchange.close_offset, hours=last.hour, minutes=last.minute)
+    return SessionCalendar(name, days, recorded, week, str(exchange.tz), close)
 
 
 def _exchange(name: str) -> Any:
-    """Return the exchange's calendar over as much of 1990..2049 as it records, or None."""
+    """Return the exchange's calendar over as much of 1990..2049 as it records."""
     from exchange_calendars import get_calendar
 
+    from volassets.market.exchange_calendars_repair import repair
+
+    repair()
     try:
         return get_calendar(name, start=FIRST_DAY, end=LAST_DAY)
-    except (ValueError, NotImplementedError):
-        pass
-    try:
+    except ValueError:
         bounded = get_calendar(name)
         first, end = bounded.bound_min() or FIRST_DAY, bounded.bound_max() or LAST_DAY
         return get_calendar(name, start=max(first, FIRST_DAY), end=min(end, LAST_DAY))
-    except (ValueError, NotImplementedError):
-        # Some exchanges' holiday rules (Orthodox Easter, Tel Aviv's change of week) fail under newer pandas.
-        return None

@@ -39,18 +39,28 @@ Found: TypeAlias = Iterable[tuple[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class History:
-    """The bars of one ticker under check."""
+    """The bars of one ticker under check at the moment `now`, in UTC; with `ranges` opens, highs and lows count."""
 
     ticker: str
     bars: pd.DataFrame
     calendar: SessionCalendar
-    today: pd.Timestamp
+    now: pd.Timestamp
     ranges: bool
 
     @property
     def dates(self) -> pd.DatetimeIndex:
         """The bars' dates."""
         return pd.DatetimeIndex(self.bars.index)
+
+    @property
+    def local_today(self) -> pd.Timestamp:
+        """The exchange's date at `now`."""
+        return self.now.tz_convert(self.calendar.zone).tz_localize(None).normalize()
+
+    def recorded(self, dates: pd.DatetimeIndex) -> np.ndarray:
+        """Return which dates lie in the span whose holidays the calendar knows."""
+        first, last = self.calendar.recorded
+        return np.asarray((dates >= first) & (dates <= last))
 
     def rows(self, mask: np.ndarray | pd.Series, **extra: np.ndarray | pd.Series) -> pd.DataFrame:
         """Return the bars where `mask` holds, dates as a column, with the `extra` columns."""

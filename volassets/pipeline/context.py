@@ -82,7 +82,7 @@ class Context:
         self._features: dict[str, tuple[str, SharedFrame]] = {}
         self._pooled: dict[tuple[str, pd.Timestamp], str] = {}
         self._exits = ExitStack()
-        self.fetched: dict[str, pd.DataFrame] = {}
+        self.fetched: dict[str, tuple[pd.DataFrame, list[Finding]]] = {}
         self.answers: dict[str, Answer] = {}
         self.fetch_only: set[str] | None = None
         self.refusals: dict[str, VolassetsError] = {}

@@ -62,13 +62,13 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
     stored = context.bars(ticker)
     if stored.empty:
         return "no bars stored yet"
-    if context.source.name in LOCAL_SOURCES:
-        fetched = context.source.fetch(ticker)
-        update = update_bars(ticker, stored, fetched, _second(context))
+    if context.source(ticker).name in LOCAL_SOURCES:
+        bars, findings = _checked(context, ticker)
+        update = update_bars(ticker, stored, bars, _second(context))
         if update.changed.empty and update.bars.index.equals(stored.index):
             return ""
-        context.fetched[ticker] = fetched
-        return f"the {context.source.name} bars differ from the stored ones"
+        context.fetched[ticker] = bars, findings
+        return f"the {context.source(ticker).name} bars differ from the stored ones"
     closed = closed_sessions(context, ticker)
     if len(closed):
         return f"the stored bars end on {stored.index[-1]:%Y-%m-%d}, {closed[-1]:%Y-%m-%d} has closed since"
@@ -93,16 +93,21 @@ def fetch(context: Context, ticker: str) -> Answer:
         If the source does not answer, or does not know the ticker.
     """
     # A local file that changed has been read already, to see that it did.
-    fetched, proxy = context.fetched.pop(ticker, None), context.settings.proxy
-    if fetched is None:
-        fetched = context.source.fetch(ticker)
-    findings = check_bars(ticker, fetched, context.calendar(ticker), today=context.now.date(), proxy=proxy)
+    bars, findings = context.fetched.pop(ticker, None) or _checked(context, ticker)
     try:
         require_valid(ticker, findings)
     except InputError as error:
         raise BarsRefused(str(error), findings) from None
     stored = context.bars(ticker)
-    return Answer(stored, update_bars(ticker, stored, fetched, _second(context)), findings)
+    return Answer(stored, update_bars(ticker, stored, bars, _second(context)), findings)
+
+
+def _checked(context: Context, ticker: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """Return the source's bars, ready to be stored where no finding is an error, and the findings."""
+    fetched = context.source(ticker).fetch(ticker)
+    if fetched.attrs.get("reading"):
+        context.log(f"{ticker}: {fetched.attrs['reading']}")
+    return check_bars(ticker, fetched, context.calendar(ticker), now=context.now, proxy=context.settings.proxy)
 
 
 def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
@@ -159,7 +164,7 @@ def _committed(context: Context, waiting: Sequence[_Waiting]) -> list[PartitionR
 def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacement | Upsert]:
     """Return what to write: the changed bars only, unless some were withdrawn; then the ticker's rows as a whole."""
     update, cell = answer.update, pd.DataFrame({"ticker": [ticker]})
-    names: dict[str, Any] = {"ticker": ticker, "source": context.source.name, "fetched_at": _second(context)}
+    names: dict[str, Any] = {"ticker": ticker, "source": context.source(ticker).name, "fetched_at": _second(context)}
     changes: list[Replacement | Upsert] = []
     if len(update.revisions):
         changes.append(Upsert("price_revisions", update.revisions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from volassets.errors import InputError
@@ -23,7 +24,8 @@ HOSTILE_NAMES = (
 def take_in(directory: Path, ticker: str) -> None:
     """Do what the price stage does before it writes."""
     bars = CsvSource(directory).fetch(ticker)
-    require_valid(ticker, check_bars(ticker, bars, calendar_for(ticker), today="2020-01-01"))
+    _, findings = check_bars(ticker, bars, calendar_for(ticker), pd.Timestamp("2020-01-01", tz="UTC"), "gk_overnight")
+    require_valid(ticker, findings)
 
 
 def test_the_good_file_passes(tmp_path: Path) -> None:

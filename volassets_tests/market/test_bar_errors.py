@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
-from volassets.market.bar_errors import _ERRORS, check_bars, require_valid
+from volassets.market.bar_errors import _BASIC_ERRORS, _ERRORS, check_bars, require_valid
 from volassets.market.bar_warnings import WARNINGS
 from volassets.market.calendar import named_calendar
 from volassets.market.findings import Finding
 from volassets_tests.conftest import simulate_bars
 
 NEW_YORK = named_calendar("XNYS")
+NOW = pd.Timestamp("2020-01-01", tz="UTC")
 N = 1500
 
 
@@ -37,9 +38,10 @@ def _with_ratio_one(bars: pd.DataFrame) -> pd.DataFrame:
     return widened
 
 
-def look(bars: pd.DataFrame, **options: object) -> dict[str, Finding]:
-    options = {"today": bars.index.max()} | options
-    return {finding.check: finding for finding in check_bars("X", bars, NEW_YORK, **options)}
+def look(bars: pd.DataFrame, today: pd.Timestamp | None = None, proxy: str = "gk_overnight") -> dict[str, Finding]:
+    """Return the findings after the close of `today`, by default the last bar's date."""
+    now = ((today or bars.index.max()) + pd.Timedelta(hours=22)).tz_localize("UTC")
+    return {finding.check: finding for finding in check_bars("X", bars, NEW_YORK, now, proxy)[1]}
 
 
 def test_clean_bars_have_no_finding(bars: pd.DataFrame) -> None:
@@ -87,16 +89,18 @@ ERRORS = {
     "duplicate_dates": (lambda b: b.iloc[[*range(50), 49, *range(50, N)]], 2),
     "unsorted_dates": (lambda b: b.iloc[[*range(50), 51, 50, *range(52, N)]], 1),
     "future_dates": (lambda b: b.set_axis([*b.index[:-1], b.index[-1] + pd.Timedelta(days=9)]), 1),
-    "not_finite": (_set([7, 9], volume=np.nan, high=np.inf), 2),
+    "not_finite": (_set([7, 9], low=np.nan, high=np.inf), 2),
     "not_positive": (_set([7], low=-1.0), 1),
     "impossible_bars": (_set([7, 8], high=1e-6), 2),
+    "irregular_spacing": (lambda b: b.iloc[::5], 299),
     "constant_price": (lambda b: b.assign(open=5.0, high=6.0, low=4.0, close=5.0, adj_close=5.0), 5),
     "no_ranges": (_flattened, 800),
 }
 CASES = {
     "missing_sessions": (lambda b: b.drop(b.index[[50, 51, 70]]), 3),
     "trading_halt": (lambda b: b.drop(b.index[100:300]), 1),
-    "off_calendar": (lambda b: b.set_axis([*b.index[:-1], pd.Timestamp("2017-12-23")]), 1),
+    "off_calendar": (lambda b: b.set_axis(pd.date_range(b.index[0], periods=N)), 467),
+    "calendar_ends": (lambda b: b.set_axis(pd.bdate_range("1988-01-04", periods=N)), 520),
     "stale_opens": (_repeated_opens, 299),
     "zero_ranges": (_set([5, 6], open=90.0, high=90.0, low=90.0, close=90.0, adj_close=90.0), 2),
     "suspected_split": (_scaled(slice(0, 700), 1 / 0.45), 1),
@@ -131,8 +135,8 @@ def test_warnings_are_found_with_their_rows(bars: pd.DataFrame, check: str) -> N
 
 
 def test_every_check_is_tested() -> None:
-    assert set(ERRORS) == set(_ERRORS)
-    assert set(CASES) | {"old_bars"} == set(WARNINGS)
+    assert set(ERRORS) == {*_BASIC_ERRORS, *_ERRORS}
+    assert set(CASES) | {"old_bars", "guessed_calendar"} == set(WARNINGS)
 
 
 def test_age_counts_sessions_and_leaves_today_out(bars: pd.DataFrame) -> None:
@@ -204,13 +208,7 @@ def test_bundled_histories_raise_the_known_warnings_only(sp500_bars: pd.DataFram
     ],
 )
 def test_other_shapes_are_refused(bars: pd.DataFrame, change, message: str) -> None:
-    findings = check_bars("X", change(bars), NEW_YORK, today="2020-01-01")
+    findings = check_bars("X", change(bars), NEW_YORK, NOW, "gk_overnight")[1]
     assert [finding.check for finding in findings] == ["shape"]
     with pytest.raises(InputError, match=message):
         require_valid("X", findings)
-
-
-def test_unknown_holidays_are_said(bars: pd.DataFrame) -> None:
-    findings = check_bars("OPAP.AT", bars, named_calendar("ASEX"), bars.index[-1])
-    if named_calendar("ASEX").recorded is None:
-        assert any("holidays of calendar ASEX are not known" in finding.message for finding in findings)

@@ -41,6 +41,10 @@ def test_next_session(ticker: str, day: str, following: str) -> None:
         ("AAPL", "XNYS"), ("BRK-B", "XNYS"), ("^VIX", "XNYS"), ("^FTSE", "XLON"), ("^N225", "XTKS"), ("VOD.L", "XLON"),
         ("NESN.SW", "XSWX"), ("0700.HK", "XHKG"), ("RELIANCE.NS", "XBOM"), ("ETH-EUR", "24/7"), ("BTCUSD", "24/7"),
         ("DOGE-USDT", "24/7"), ("EURUSD", "24/5"), ("JPY=X", "24/5"), ("ES=F", "CMES"), ("WHAT.UNKNOWN", "XNYS"),
+        ("BCH", "XNYS"), ("SOL", "XNYS"), ("BCH-USD", "24/7"), ("^TASI.SR", "XSAU"),
+        ("^SET.BK", "XBKK"), ("^JN0U.JO", "XJSE"), ("^NSEBANK", "XBOM"), ("^KS200", "XKRX"), ("^HSCE", "XHKG"),
+        ("^OMXC25", "XCSE"), ("^FTAS", "XLON"), ("^DJI", "XNYS"), ("2222.SR", "XSAU"), ("BRK.B", "XNYS"),
+        ("M&M.NS", "XBOM"),
         ("aapl", "XNYS"), ("btc-usd", "24/7"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import calendar_for
 from volassets.market.csv_files import CsvSource
 from volassets.market.dates import parse_dates
+from volassets.market.findings import Finding
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.market.bad_inputs import as_csv, good_frame
 
@@ -21,6 +22,11 @@ from volassets_tests.market.bad_inputs import as_csv, good_frame
 def fetch(directory: Path, content: bytes, ticker: str = "X", **options: bool) -> pd.DataFrame:
     (directory / f"{ticker}.csv").write_bytes(content)
     return CsvSource(directory, **options).fetch(ticker)
+
+
+def findings_of(ticker: str, bars: pd.DataFrame, proxy: str = "gk_overnight") -> list[Finding]:
+    now = (bars.index[-1] + pd.Timedelta(days=2)).tz_localize("UTC")
+    return check_bars(ticker, bars, calendar_for(ticker), now, proxy)[1]
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ def test_currencies_have_no_volume(tmp_path: Path) -> None:
     for frame in (good_frame().drop(columns="volume"), good_frame().assign(volume="")):
         bars = fetch(tmp_path, as_csv(frame), "EURUSD=X")
         assert (bars["volume"] == 0).all()
-        checks = {f.check for f in check_bars("EURUSD=X", bars, calendar_for("EURUSD=X"), bars.index[-1])}
+        checks = {f.check for f in findings_of("EURUSD=X", bars)}
         assert "no_volume" in checks
         assert "off_calendar" not in checks
 
@@ -105,9 +111,8 @@ def test_crypto_trades_at_weekends(tmp_path: Path) -> None:
         tmp_path, simulate_bars(500, 4).set_axis(days).rename_axis("Date").reset_index().to_csv().encode(), "BTC-USD"
     )
     assert len(bars) == 500
-    findings = check_bars("BTC-USD", bars, calendar_for("BTC-USD"), bars.index[-1])
-    assert not {f.check for f in findings} & {"missing_sessions", "off_calendar"}
-    as_stock = [f for f in check_bars("COIN", bars, calendar_for("COIN"), bars.index[-1]) if f.check == "off_calendar"]
+    assert not {f.check for f in findings_of("BTC-USD", bars)} & {"missing_sessions", "off_calendar"}
+    as_stock = [f for f in findings_of("COIN", bars) if f.check == "off_calendar"]
     assert '{"COIN" = "24/7"}' in as_stock[0].message
     assert len(as_stock[0].rows) == (~days.isin(calendar_for("COIN").days)).sum()
 
@@ -118,10 +123,9 @@ def test_close_only_needs_the_proxy_of_closes(tmp_path: Path) -> None:
         fetch(tmp_path, content)
     bars = fetch(tmp_path, content, close_only=True)
     assert all((bars[name] == bars["close"]).all() for name in ("open", "high", "low", "adj_close"))
-    calendar = calendar_for("X")
-    require_valid("X", check_bars("X", bars, calendar, bars.index[-1], proxy="squared_return"))
+    require_valid("X", findings_of("X", bars, "squared_return"))
     with pytest.raises(InputError, match="range proxy measures nothing"):
-        require_valid("X", check_bars("X", bars, calendar, bars.index[-1]))
+        require_valid("X", findings_of("X", bars))
 
 
 def test_known(tmp_path: Path) -> None:

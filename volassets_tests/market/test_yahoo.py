@@ -42,7 +42,8 @@ def test_normal_answer_comes_back_whole(yahoo: Yahoo, source: YahooSource, bars:
     fetched = source.fetch("AAPL")
     pd.testing.assert_frame_equal(fetched, bars, check_freq=False, rtol=1e-12)
     assert tuple(fetched.columns) == BAR_COLUMNS
-    assert not [f for f in check_bars("AAPL", fetched, named_calendar("XNYS"), END) if f.severity == "error"]
+    _, findings = check_bars("AAPL", fetched, named_calendar("XNYS"), NOW, "gk_overnight")
+    assert not [finding for finding in findings if finding.severity == "error"]
     request = yahoo.asked[0]
     assert request["interval"] == "1d"
     assert pd.Timestamp(int(request["period1"]), unit="s", tz=ZONE) == pd.Timestamp(START, tz=ZONE)
