@@ -31,8 +31,7 @@ def garch(processes: int = 2) -> pd.DataFrame:
     from volassets.features.feature_table import build_features
     from volassets.pipeline.cells import Partition
     from volassets.pipeline.steps import steps
-    from volassets.pipeline.worker_jobs import CellJob, Job, compute_cells
-    from volassets.pipeline.worker_pool import SharedFrames, run_jobs
+    from volassets.pipeline.workers import CellJob, Job, SharedFrames, compute_cells, run_jobs
     from volassets.settings import load_settings
 
     calendar = calendar_for(TICKER, {})

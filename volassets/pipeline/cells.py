@@ -22,12 +22,11 @@ class Scope(Enum):
     TICKER = "ticker"
     TICKER_MONTH = "ticker_month"
     MONTH = "month"
-    PORTFOLIO = "portfolio"
     ONCE = "once"
 
 
 class Partition(NamedTuple):
-    """A partition of a step: a ticker (or a portfolio's name) and a refit month, each where the scope has one."""
+    """A partition of a step: a ticker and a refit month, each where the scope has one."""
 
     ticker: str = ""
     month: pd.Timestamp | None = None
@@ -69,7 +68,7 @@ def parse_partition(scope: Scope, key: str) -> Partition:
     if scope is Scope.ONCE:
         return Partition()
     month, separator, ticker = key.partition("|")
-    if scope in (Scope.TICKER, Scope.PORTFOLIO) and key and not separator:
+    if scope is Scope.TICKER and key and not separator:
         return Partition(key)
     if scope is Scope.MONTH and not separator:
         return Partition("", refit_month(month))
@@ -92,9 +91,7 @@ def spans(partitions: Iterable[Partition]) -> dict[str, list[str]]:
     """Return partitions as text for run options: ticker to month spans, ``2016-01..2018-12`` or ``2016-01``."""
     months: dict[str, list[pd.Timestamp]] = {}
     for partition in partitions:
-        listed = months.setdefault(partition.ticker, [])
-        if partition.month is not None:
-            listed.append(partition.month)
+        months.setdefault(partition.ticker, []).extend([] if partition.month is None else [partition.month])
     return {
         ticker: [f"{a:%Y-%m}" if a == b else f"{a:%Y-%m}..{b:%Y-%m}" for a, b in contiguous(listed)]
         for ticker, listed in months.items()

@@ -19,8 +19,8 @@ from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
-from volassets.pipeline.worker_pool import SharedFrame, SharedFrames
-from volassets.settings import Settings
+from volassets.pipeline.workers import SharedFrame, SharedFrames
+from volassets.settings import Settings, TickerSource
 from volassets.timing import first_possible_month, last_possible_month, training_length
 from volassets.warehouse.store import Warehouse, open_warehouse
 
@@ -30,31 +30,24 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """One run's view of a home.
+    """One run's view of a home: its settings decide what a complete cell has and what the graph is.
 
     Attributes
     ----------
+    models : dict of str to Model
+        Models that this run fits; the home's where none are given.
+    workers : int
+        Worker processes; the settings' number where `jobs` is 0.
+    log : callable
+        Takes one line of text.
+    now : datetime
+        The moment of the run, UTC.
     fetched, answers : dict
         By ticker: bars that the source has given already, and those of them that are checked and not yet stored.
     fetch_only : set of str or None
         Tickers whose bars the run fetches; None for every ticker that it is asked for.
     refusals, findings : dict
         By ticker: why its bars were refused, and what was found in those that were taken.
-
-    Parameters
-    ----------
-    settings : Settings
-        The home's settings; they decide what a complete cell has and what the graph is.
-    models : sequence of str, optional
-        Models that this run fits; the home's where not given.
-    jobs : int
-        Worker processes; 0 takes the settings' number.
-    source : PriceSource, optional
-        Where bars come from; the settings' where not given.
-    log : callable
-        Takes one line of text.
-    now : datetime, optional
-        The moment of the run, UTC.
     """
 
     def __init__(
@@ -76,6 +69,7 @@ class Context:
         self.log = log
         self.now = now or utc_now()
         self._given_source = source
+        self._sources: dict[TickerSource, PriceSource] = {}
         self._bars: dict[str, pd.DataFrame] = {}
         self._tickers: dict[str, TickerContext] = {}
         self._calendars: dict[str, SessionCalendar] = {}
@@ -101,10 +95,20 @@ class Context:
         """The store of these settings."""
         return open_warehouse(self.settings)
 
-    @cached_property
-    def source(self) -> PriceSource:
-        """Where bars come from."""
-        return self._given_source or make_source(self.settings)
+    def source(self, ticker: str) -> PriceSource:
+        """Where the bars of `ticker` come from.
+
+        Raises
+        ------
+        InputError
+            If its source lacks what it needs.
+        """
+        if self._given_source is not None:
+            return self._given_source
+        known = self.settings.source_of(ticker)
+        if known not in self._sources:
+            self._sources[known] = make_source(self.settings.for_ticker(ticker))
+        return self._sources[known]
 
     @cached_property
     def model_hashes(self) -> ModelHashes:

@@ -18,8 +18,7 @@ from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Step
-from volassets.pipeline.worker_jobs import CellJob, Job, Result, compute_cells
-from volassets.pipeline.worker_pool import run_jobs
+from volassets.pipeline.workers import CellJob, Job, Result, compute_cells, run_jobs
 
 # Upstream rows are read for this many tickers in one statement.
 TICKERS_AT_ONCE = 20
@@ -54,15 +53,7 @@ class Executor:
         self._failed: dict[tuple[str, Partition], str] = {}
 
     def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[PartitionResult]:
-        """Compute what is missing or stale of every step's partitions; yield each one when it is committed.
-
-        Parameters
-        ----------
-        steps : sequence of Step
-            In order.
-        partitions : mapping of str to sequence of Partition
-            By name of the step.
-        """
+        """Compute what is missing or stale of the partitions, by name of the step; yield each one when committed."""
         self._context.load_bars({place.ticker for listed in partitions.values() for place in listed if place.ticker})
         for step in steps:
             wanted = list(dict.fromkeys(partitions.get(step.name, ())))
@@ -102,11 +93,11 @@ class Executor:
         total = sum(len(entry.cells) for entry in todo.values())
         for finished, result in enumerate(self._computed(step, todo), 1):
             item, place = done[result.partition], result.partition
-            if result.error:
+            if result.output is None:
                 item.failures[result.model] = result.error
             else:
                 item.computed.append(result.model)
-                item.rows += result.rows
+                item.rows += len(result.output.tables.get(step.table, ()))
             item.seconds += result.seconds
             report(Progress(step.name, place.ticker or "all", place.month, finished, total, result.error))
         yield from done.values()
@@ -124,7 +115,7 @@ class Executor:
             expected = "" if stopped or gap else step.fingerprint(state, partition, model)
             if not stopped and not expected:
                 gaps.append(gap or "there is nothing to compute it from")
-            elif not stopped and state.stored(step, partition, name) == expected and not self._force:
+            elif not stopped and not self._differs(step, partition, model, expected):
                 item.unchanged.append(name)
             elif problem := stopped or state.unmet(step, partition, model):
                 item.failures[name] = problem
@@ -170,7 +161,8 @@ class Executor:
             free = [name for name in some if self._taken(todo[name], name)]
             busy += [name for name in some if name not in free]
             for name in free:
-                todo[name].cells = self._still_due(step, todo[name].cells)
+                # Another run may have computed some since they were planned.
+                todo[name].cells = [cell for cell in todo[name].cells if self._differs(step, *cell)]
             places = list(dict.fromkeys(place for name in free for place, *_ in todo[name].cells))
             rows = step.load(self._state, places) if places else {}
             for name in free:
@@ -190,14 +182,8 @@ class Executor:
             entry.lock = lock
         return True
 
-    def _still_due(self, step: Step, cells: list[_CellToCompute]) -> list[_CellToCompute]:
-        """Return the cells that no other run has computed since they were planned."""
-        stored = self._state.stored
-        return [
-            (place, model, expected)
-            for place, model, expected in cells
-            if self._force or stored(step, place, model.name if model else "") != expected
-        ]
+    def _differs(self, step: Step, partition: Partition, model: Model | None, expected: str) -> bool:
+        return self._force or self._state.stored(step, partition, model.name if model else "") != expected
 
     def _job(
         self,
@@ -274,7 +260,7 @@ class Executor:
             todo[name].left -= 1
             if not todo[name].left:
                 todo[name].release()
-        return [result.without_rows(step.table) for _, result in waiting]
+        return [result for _, result in waiting]
 
 
 def _lock_name(step: Step, partition: Partition) -> str:

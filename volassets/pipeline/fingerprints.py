@@ -12,6 +12,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,10 @@ class ModelHashes:
 
 
 class Fingerprints:
-    """The fingerprints of one ticker's cells.
+    """The fingerprints of one ticker's cells over its stored `bars`, index date.
 
-    Parameters
-    ----------
-    hashes : ModelHashes
-        Shared by the tickers of one set of settings.
-    ticker : str
-    bars : DataFrame
-        The stored bars, index date.
-    calendar : SessionCalendar
-    pooled : callable, optional
-        Fingerprint of a fit over all tickers, of a model and a month; of this ticker alone by default.
+    `hashes` are shared by the tickers of one set of settings; `pooled` is the fingerprint of a fit over all tickers,
+    of a model and a month, by default of this ticker alone.
     """
 
     def __init__(
@@ -120,7 +113,6 @@ class Fingerprints:
         self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
         values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
-        self._targets: np.ndarray | None = None
         self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
         self._fits: dict[tuple[str, pd.Timestamp], str] = {}
 
@@ -139,10 +131,12 @@ class Fingerprints:
             self._months[month] = before, selection, self._features_of(self._rows_in_use(month))
         return self._months[month]
 
+    @cached_property
+    def _targets(self) -> np.ndarray:
+        return self._calendar.next_sessions(self._index).to_numpy()
+
     def _rows_in_use(self, month: pd.Timestamp) -> int:
         """Return how many rows there are up to the month's last origin, as `timing.origins_of_month` has it."""
-        if self._targets is None:
-            self._targets = self._calendar.next_sessions(self._index).to_numpy()
         first, last = np.searchsorted(self._targets, [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()])
         return int(last) if last > first else 0
 
@@ -156,7 +150,7 @@ class Fingerprints:
 
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""
-        return _short(f"{self._month(month)[0]} {CODE_VERSIONS['lag_analysis']}")
+        return _short(f"{self.before(month)} {CODE_VERSIONS['lag_analysis']}")
 
     def selected_features(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's selection and scaler."""

@@ -34,7 +34,7 @@ class TickerStatus:
     months : list of Timestamp
         Stored refit months, in order.
     cells : list of PlannedCell
-        Missing and stale cells from the first to the last stored month, features and comparison included.
+        Missing and stale cells of the stored months and those between them, features and comparison included.
     """
 
     ticker: str
@@ -78,5 +78,5 @@ def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: st
             place = Partition(ticker)
             compared = (step for step in steps if step.scope is Scope.TICKER and step.has_page)
             cells += [PlannedCell(Cell(s.name, place), CHANGED) for s in compared if state.stored(s, place)]
-    behind = 0 if context.settings.source in LOCAL_SOURCES else len(closed_sessions(context, ticker))
+    behind = 0 if context.settings.source_of(ticker).source in LOCAL_SOURCES else len(closed_sessions(context, ticker))
     return TickerStatus(ticker, known.index[-1], behind, refused, months, cells)

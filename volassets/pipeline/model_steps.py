@@ -30,35 +30,27 @@ FORECAST_NUMBERS = """
 """
 
 
-def ticker_model_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
-    """Yield fits and forecasts of the families that look at one ticker at a time."""
-    for family, members in by_family(models).items():
-        if not _pooled(members) and not _combining(members):
-            yield from _family_steps(settings, family, members)
+def model_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
+    """Yield fits and forecasts by family, then what the inputs of the networks are worth.
 
-
-def pooled_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
-    """Yield fits over all tickers, and the forecasts of each ticker from them."""
-    pooled = {family: members for family, members in by_family(models).items() if _pooled(members)}
-    for make in (_fits, _forecasts):
-        for family, members in pooled.items():
-            yield make(settings, family, members)
-
-
-def combined_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
-    """Yield the forecasts of combinations, and what the inputs of the networks are worth."""
-    for family, members in by_family(models).items():
-        if _combining(members):
-            yield from _family_steps(settings, family, members)
-    explained = tuple(model for model in models if model.has_importance)
-    if explained:
-        yield _importance(settings, explained)
-
-
-def by_family(models: Sequence[Model]) -> dict[str, tuple[Model, ...]]:
-    """Return the models of each family, in their order."""
-    families = dict.fromkeys(model.family for model in models)
-    return {family: tuple(model for model in models if model.family == family) for family in families}
+    Families that look at one ticker at a time come first, then those over all tickers, then combinations.
+    """
+    families = {
+        name: [model for model in models if model.family == name]
+        for name in dict.fromkeys(model.family for model in models)
+    }
+    pooled = {name: members for name, members in families.items() if _pooled(members)}
+    combining = {name: members for name, members in families.items() if any(model.member_names for model in members)}
+    alone = {name: members for name, members in families.items() if name not in pooled | combining}
+    for name, members in alone.items():
+        yield from (*_fits(settings, name, members), _forecasts(settings, name, members))
+    for name, members in pooled.items():
+        yield from _fits(settings, name, members)
+    for name, members in pooled.items():
+        yield _forecasts(settings, name, members)
+    for name, members in combining.items():
+        yield from (*_fits(settings, name, members), _forecasts(settings, name, members))
+    yield from _importance(settings, [model for model in models if model.has_importance])
 
 
 def fit_tables(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
@@ -81,10 +73,6 @@ def _pooled(members: Sequence[Model]) -> bool:
     return any(model.scope == Scope.MONTH.value for model in members)
 
 
-def _combining(members: Sequence[Model]) -> bool:
-    return any(model.member_names for model in members)
-
-
 def _selection(members: Sequence[Model]) -> tuple[str, ...]:
     return (SELECTION,) if any(model.uses_selection for model in members) else ()
 
@@ -93,17 +81,13 @@ def _names(members: Sequence[Model]) -> str:
     return ", ".join(model.name for model in members)
 
 
-def _family_steps(settings: Settings, family: str, members: tuple[Model, ...]) -> Iterator[Step]:
-    stored = tuple(model for model in members if model.stored_fits)
-    if stored:
-        yield _fits(settings, family, stored)
-    yield _forecasts(settings, family, members)
-
-
-def _fits(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
+def _fits(settings: Settings, family: str, members: Sequence[Model]) -> Iterator[Step]:
+    members = tuple(model for model in members if model.stored_fits)
+    if not members:
+        return
     table, pooled, own = f"{family}_fits", _pooled(members), _own(settings, members)
     converged = month_check(table, ("model", "converged", "message"), row_checks.fits_not_converged)
-    return Step(
+    yield Step(
         name=table,
         scope=Scope.MONTH if pooled else Scope.TICKER_MONTH,
         tables=(table, "training_history"),
@@ -127,7 +111,7 @@ def _fits(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
     )
 
 
-def _forecasts(settings: Settings, family: str, members: tuple[Model, ...]) -> Step:
+def _forecasts(settings: Settings, family: str, members: Sequence[Model]) -> Step:
     table, own = f"{family}_forecasts", _own(settings, members)
     sane = month_check(table, ("model", "horizon", "origin_date", "variance"), row_checks.forecasts_broken)
     return Step(
@@ -144,18 +128,20 @@ def _forecasts(settings: Settings, family: str, members: tuple[Model, ...]) -> S
         compute=forecast_rows,
         load=load_tables(*fit_tables(settings, members)),
         requires=_fits_needed,
-        models=members,
+        models=tuple(members),
         gap=State.month_gap,
         checks=(Check(f"{table}_sane", "Positive, finite and moving inside the month.", sane),),
         numbers=FORECAST_NUMBERS,
         stage="forecasts",
-        cells_per_job=4 if members[0].kind == "pytorch" or _combining(members) else 16,
+        cells_per_job=4 if members[0].kind == "pytorch" or any(model.member_names for model in members) else 16,
     )
 
 
-def _importance(settings: Settings, explained: tuple[Model, ...]) -> Step:
+def _importance(settings: Settings, explained: Sequence[Model]) -> Iterator[Step]:
+    if not explained:
+        return
     own = _own(settings, explained)
-    return Step(
+    yield Step(
         name=IMPORTANCE,
         scope=Scope.TICKER_MONTH,
         tables=(IMPORTANCE,),
@@ -168,7 +154,7 @@ def _importance(settings: Settings, explained: tuple[Model, ...]) -> Step:
         compute=importance_rows,
         load=load_tables(*fit_tables(settings, explained), *_selection(explained)),
         requires=lambda *cell: (*_fits_needed(*cell), *_selection_needed(*cell)),
-        models=explained,
+        models=tuple(explained),
         asked_for=_explains,
         gap=_importance_gap,
         stage="importance",

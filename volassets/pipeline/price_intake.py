@@ -93,7 +93,8 @@ def fetch(context: Context, ticker: str) -> Answer:
         If the source does not answer, or does not know the ticker.
     """
     # A local file that changed has been read already, to see that it did.
-    bars, findings = context.fetched.pop(ticker, None) or _checked(context, ticker)
+    known = context.fetched.pop(ticker, None)
+    bars, findings = known or _checked(context, ticker)
     try:
         require_valid(ticker, findings)
     except InputError as error:

@@ -69,10 +69,7 @@ def feature_rows(inputs: Inputs) -> Output:
 
 
 def _history(state: State, partition: Partition, _model: Model | None) -> str:
-    """Return a version that changes when the past changes, not when bars are appended.
-
-    With one that covers the newest bar every earlier month would look stale every morning.
-    """
+    # It changes with the past and not with appended bars: else every earlier month would look stale every morning.
     empty = state.ticker(partition).bars.empty
     return "" if empty else f"revisions-{state.revisions.get(partition.ticker, 0)}"
 

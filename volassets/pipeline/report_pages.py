@@ -8,7 +8,7 @@ from pathlib import Path
 from volassets.errors import VolassetsError
 from volassets.pipeline.context import Context
 from volassets.pipeline.partition_result import PartitionResult
-from volassets.pipeline.worker_pool import run_jobs
+from volassets.pipeline.workers import run_jobs
 from volassets.reporting.report_files import write_report
 from volassets.settings import Settings
 from volassets.warehouse.store import open_warehouse

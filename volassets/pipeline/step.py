@@ -36,16 +36,12 @@ class Inputs:
     ----------
     model : Model
         None for a step without models.
-    data_hash : str
-        Fingerprint of the cell.
     rows : mapping of str to DataFrame
         Rows of upstream tables (`Step.load`).
-    features : mapping of str to DataFrame
-        Feature table by ticker: of the partition's own, or of every ticker of a pool.
+    features, calendars : mapping
+        By ticker: of the partition's own, or of every ticker of a pool.
     bars : DataFrame or None
-        Bars of the ticker, where the step asks for them.
-    calendars : mapping of str to SessionCalendar
-        By ticker.
+        Bars of the ticker, for a step that reads no features.
     read_file : callable
         From the path of a checkpoint to its content.
     """

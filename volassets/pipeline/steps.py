@@ -14,7 +14,7 @@ from volassets.errors import VolassetsError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS, families
 from volassets.pipeline.comparison_steps import comparison_steps
-from volassets.pipeline.model_steps import combined_steps, pooled_steps, ticker_model_steps
+from volassets.pipeline.model_steps import model_steps
 from volassets.pipeline.price_steps import price_steps
 from volassets.pipeline.selection_steps import selection_steps
 from volassets.pipeline.step import Step
@@ -25,14 +25,7 @@ from volassets.warehouse.store import open_warehouse
 LOAD_PATIENCE_SECONDS = 2.0
 
 Builder = Callable[[Settings, tuple[Model, ...]], Iterable[Step]]
-BUILDERS: list[Builder] = [
-    price_steps,
-    selection_steps,
-    ticker_model_steps,
-    pooled_steps,
-    combined_steps,
-    comparison_steps,
-]
+BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, comparison_steps]
 
 
 def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:

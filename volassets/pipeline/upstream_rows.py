@@ -28,16 +28,8 @@ def stored_rows(
     if not wanted:
         return {}
     by = ["ticker", "refit_month"] if all(partition.ticker for partition in wanted) else ["refit_month"]
-    asked = {
-        "ticker": sorted({partition.ticker for partition in wanted}),
-        "refit_month": sorted({partition.refit_month.date() for partition in wanted}),
-    }
-    names = ", ".join(dict.fromkeys([*by, *columns])) if columns else "*"
-    where = " AND ".join(f"{name} IN (SELECT unnest(${name}))" for name in by)
-    order = ", ".join(context.warehouse.table(table).key)
-    rows = context.warehouse.query(
-        f"SELECT {names} FROM {table} WHERE {where} ORDER BY {order}", {name: asked[name] for name in by}
-    )
+    asked = {name: sorted({getattr(place, name) for place in wanted}) for name in by}
+    rows = context.warehouse.read(table, [*by, *columns] if columns else None, **asked)
     found: dict[Partition, pd.DataFrame] = {}
     for key, part in rows.groupby(by, sort=False):
         ticker, month = key if len(by) > 1 else ("", *key)

@@ -17,7 +17,6 @@ def test_a_key_names_its_partition(ticker):
         (Scope.TICKER_MONTH, Partition(ticker, JANUARY), f"2016-01-01|{ticker}"),
         (Scope.TICKER, Partition(ticker), ticker),
         (Scope.MONTH, Partition("", JANUARY), "2016-01-01"),
-        (Scope.PORTFOLIO, Partition("mine"), "mine"),
         (Scope.ONCE, Partition(), ""),
     ):
         assert partition.key == key
@@ -36,7 +35,6 @@ def test_a_key_of_another_form_is_refused(key):
         (Scope.MONTH, "2016-01-01|^GSPC", "YYYY-MM-DD"),
         (Scope.TICKER, "2016-01-01|^GSPC", "TICKER"),
         (Scope.TICKER, "", "TICKER"),
-        (Scope.PORTFOLIO, "", "TICKER"),
     ],
 )
 def test_a_key_of_another_scope_is_refused(scope, key, form):

@@ -1,4 +1,7 @@
-"""Worker processes for the months of a run: one thread each, gone when their parent is gone."""
+"""Worker processes: one thread each, gone when their parent is gone; what they compute, each failure on its own.
+
+A worker opens no database, only checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +20,12 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import VolassetsError
+from volassets.market.calendar import named_calendar
+from volassets.models.protocol import Model
+from volassets.object_io import read_whole, write_whole
+from volassets.pipeline.cells import Partition
+from volassets.pipeline.step import Inputs, Output
+from volassets.settings import Settings
 
 Task = TypeVar("Task")
 Found = TypeVar("Found")
@@ -133,3 +142,81 @@ def _pool(workers: int) -> Any:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     limits = {"timeout": IDLE_SECONDS, "env": ONE_THREAD}
     return get_reusable_executor(max_workers=workers, initializer=_start_worker, initargs=(os.getpid(),), **limits)
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """One cell to compute, with the upstream rows that it needs, or with the reason why it cannot be."""
+
+    partition: Partition
+    model: Model | None
+    data_hash: str
+    rows: Mapping[str, pd.DataFrame]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells that one worker computes one after the other, under the lock named `lock`.
+
+    Feature tables are mapped and not copied; calendars are named, a worker keeps the calendars themselves; `files` is
+    the directory or URL that checkpoints are below.
+    """
+
+    lock: str
+    compute: Callable[[Inputs], Output]
+    settings: Settings
+    cells: Sequence[CellJob]
+    features: Mapping[str, SharedFrame]
+    bars: pd.DataFrame | None
+    calendars: Mapping[str, str]
+    files: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The output of one cell, or the text of its error."""
+
+    partition: Partition
+    model: str
+    data_hash: str
+    output: Output | None
+    error: str
+    seconds: float
+
+
+def compute_cells(job: Job) -> list[Result]:
+    """Compute the cells of a job and save their checkpoints; a cell that fails does not stop the others."""
+    features = {ticker: shared.load() for ticker, shared in job.features.items()}
+    calendars = {ticker: named_calendar(name) for ticker, name in job.calendars.items()}
+    results = []
+    for cell in job.cells:
+        start, output, error = time.perf_counter(), None, cell.problem
+        if not error:
+            inputs = Inputs(
+                settings=job.settings,
+                partition=cell.partition,
+                model=cell.model,
+                data_hash=cell.data_hash,
+                rows=cell.rows,
+                features=features,
+                bars=job.bars,
+                calendars=calendars,
+                read_file=lambda place: read_whole(f"{job.files}/{place}"),
+            )
+            try:
+                output = _saved(job, job.compute(inputs))
+            except VolassetsError as problem:
+                error = str(problem)
+            except Exception as problem:
+                error = f"{type(problem).__name__}: {problem}"
+        model = cell.model.name if cell.model else ""
+        results.append(Result(cell.partition, model, cell.data_hash, output, error, time.perf_counter() - start))
+    return results
+
+
+def _saved(job: Job, output: Output) -> Output:
+    """Write the checkpoints of an output: before the rows that name them, so that a row in sight has its file."""
+    for place, content in output.files.items():
+        write_whole(f"{job.files}/{place}", content)
+    return Output(output.tables)

@@ -18,8 +18,7 @@ from volassets.market.calendar import calendar_for
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.model_steps import fit_rows
 from volassets.pipeline.step import Inputs, Output
-from volassets.pipeline.worker_jobs import CellJob, Job, compute_cells
-from volassets.pipeline.worker_pool import SharedFrames, run_jobs
+from volassets.pipeline.workers import CellJob, Job, SharedFrames, compute_cells, run_jobs
 from volassets.settings import Settings
 
 MONTHS = [pd.Timestamp("2008-10-01"), pd.Timestamp("2008-11-01")]
@@ -175,8 +174,8 @@ def test_one_worker_and_two_give_the_same_bits(sp500_features):
 
 PARENT = """
 import sys
-from volassets.pipeline.worker_pool import run_jobs
-from volassets_tests.pipeline.test_worker_pool import announce
+from volassets.pipeline.workers import run_jobs
+from volassets_tests.pipeline.test_workers import announce
 folder = sys.argv[1]
 list(run_jobs(iter([folder, folder]), announce, 2))
 """
