@@ -44,7 +44,7 @@ def risk_backtests(risk: pd.DataFrame, baseline: str = BASELINE) -> pd.DataFrame
         every h-th origin, whose sessions do not overlap; counts, rates and mean losses are of all origins.
     """
     usable = risk.dropna(subset=["outcome", "value_at_risk"]).sort_values("origin_date", kind="stable")
-    groups = {key: own for key, own in usable.groupby(list(KEYS), sort=False)}
+    groups = dict(iter(usable.groupby(list(KEYS), sort=False)))
     losses = {key: _fz_losses(own, key) for key, own in groups.items()}
     rows = []
     for key in dict.fromkeys(risk[list(KEYS)].itertuples(index=False, name=None)):

@@ -165,7 +165,7 @@ def month_risk(
         losses, in_sample = sign * residuals, sign * forecasts.in_sample
         tails: dict[float, list[Tail | None]] = {}
         for level in rules.levels:
-            share = max(TAIL_SHARE, 2.0 * level)
+            share = _tail_share(level)
             if share not in tails:
                 tails[share] = _tails(forecasts, losses, in_sample, rules.method, share)
             steering = before.get((side, level), Steering(level))
@@ -228,23 +228,29 @@ def _of_level(
 def _steered(
     forecasts: MonthForecasts, losses: np.ndarray, tail: Tail, level: float, steering: Steering
 ) -> tuple[list[float], Steering]:
-    """Return the level of each origin of the month, moved by STEP / h (level - miss) per outcome as it becomes known.
-
-    Over h because the outcomes of h origins share a session, so that one fall counts once.
-    """
-    rows, current, pending = forecasts.rows, steering.level, dict(steering.pending)
-    step = STEP / forecasts.horizon
-    lowest, highest = LOWEST_SHARE * level, INSIDE_TAIL * max(TAIL_SHARE, 2.0 * level)
+    """Return the level of each origin of the month, moved by STEP (level - miss) per outcome as it becomes known."""
+    current, pending, horizon = steering.level, dict(steering.pending), forecasts.horizon
+    lowest, highest = LOWEST_SHARE * level, INSIDE_TAIL * _tail_share(level)
+    of_row = _losses_by_row(forecasts, losses, pending)
     levels = []
-    for row in rows[forecasts.first :].tolist():
-        for origin in [origin for origin in pending if origin + forecasts.horizon <= row]:
-            loss = losses[np.searchsorted(rows, origin)]
+    for row in forecasts.rows[forecasts.first :].tolist():
+        while pending and (origin := next(iter(pending))) + horizon <= row:
+            quantile, loss = pending.pop(origin), of_row[origin]
             if loss == loss:
-                current += step * (level - float(loss > pending[origin]))
-            del pending[origin]
+                current += STEP * (level - (loss > quantile))
         levels.append(min(max(current, lowest), highest))
         pending[row] = tail.quantile(levels[-1])
     return levels, Steering(current, pending)
+
+
+def _losses_by_row(forecasts: MonthForecasts, losses: np.ndarray, pending: Mapping[int, float]) -> dict[int, float]:
+    """Return the loss of every origin from the oldest pending one on."""
+    start = int(np.searchsorted(forecasts.rows, next(iter(pending)))) if pending else forecasts.first
+    return dict(zip(forecasts.rows[start:].tolist(), losses[start:].tolist(), strict=True))
+
+
+def _tail_share(level: float) -> float:
+    return max(TAIL_SHARE, 2.0 * level)
 
 
 def _own_degrees(forecasts: MonthForecasts, method: Method) -> bool:

@@ -57,8 +57,3 @@ def test_the_last_origin_without_a_return_is_left_out_and_short_runs_say_nothing
     assert table["n"].tolist() == [0, 0]
     assert table["kupiec_p"].isna().all()
     assert risk_verdict(table) == "Too few days for a value at risk."
-
-
-@pytest.mark.parametrize("violations", [0, 250])
-def test_kupiec_at_the_ends(violations):
-    assert 0.0 <= value_at_risk.kupiec(violations, 250, 0.01).p_value < 0.05

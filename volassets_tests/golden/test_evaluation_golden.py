@@ -13,7 +13,7 @@ from volassets.evaluation.accuracy_tests import (
     model_confidence_set,
 )
 from volassets.evaluation.losses import qlike
-from volassets.evaluation.value_at_risk import christoffersen, kupiec
+from volassets.evaluation.risk_tests import christoffersen, kupiec
 
 DIFFERENTIAL = np.array([0.3, -0.1, 0.2, 0.4, -0.2, 0.1, 0.5, 0.0, 0.2, -0.1, 0.3, 0.1])
 
