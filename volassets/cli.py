@@ -167,18 +167,21 @@ def list_tickers() -> None:
 
 @tickers.command("add")
 @click.argument("names", nargs=-1, required=True)
+@click.option("--source", type=click.Choice(["bundled", "csv", "yfinance"]), help="Where their bars come from.")
+@click.option("--csv-dir", type=click.Path(), help="Directory with TICKER.csv files; the source is csv then.")
 @handled
-def add_tickers(names: tuple[str, ...]) -> None:
-    """Add tickers to the end of the list.
+def add_tickers(names: tuple[str, ...], source: str | None, csv_dir: str | None) -> None:
+    """Add tickers to the end of the list, and remember where their bars come from.
 
     \b
-    Example:
+    Examples:
       volassets tickers add AAPL MSFT
+      volassets tickers add ACME --csv-dir prices
     """
-    from volassets.settings_file import add
+    from volassets.commands.tickers import add_command
 
-    added = add(names)
-    click.echo(f"added {', '.join(added)}" if added else "nothing to add: all are in the list")
+    for line in add_command(names, source, csv_dir):
+        click.echo(line)
 
 
 @tickers.command("remove")

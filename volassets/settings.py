@@ -51,6 +51,18 @@ RULES = {
 DEFAULT_MODELS = tuple(name for name in MODELS if name != "lstm_reference")
 
 
+Source = Literal["bundled", "csv", "yfinance"]
+
+
+class TickerSource(BaseModel):
+    """Where the bars of one ticker come from; an empty `csv_dir` is the settings' own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source
+    csv_dir: str = ""
+
+
 class Settings(BaseModel):
     """The validated settings of one home, from `load_settings`."""
 
@@ -59,7 +71,7 @@ class Settings(BaseModel):
     tickers: tuple[str, ...] = Field(
         BUNDLED_TICKERS, description="Partitions of the graph; append only, the order is kept."
     )
-    source: Literal["bundled", "csv", "yfinance"] = Field("bundled", description="Where bars come from.")
+    source: Source = Field("bundled", description="Where bars come from.")
     csv_dir: str = Field("", description="Directory with one CSV file per ticker, for source = csv.")
     start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
     start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
@@ -104,6 +116,11 @@ class Settings(BaseModel):
     )
     tickers_per_run: int = Field(
         0, ge=0, le=100_000, description="Tickers in one scheduled run, to share it among machines; 0 for all."
+    )
+    sources: dict[str, TickerSource] = Field(
+        default_factory=dict,
+        description="Where the bars of this ticker come from (source, csv_dir); `run` and `tickers add` write it.",
+        exclude=True,
     )
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
@@ -204,6 +221,16 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise InputError(_first_error(error, f"[{name}] ")) from None
 
+    def source_of(self, ticker: str) -> TickerSource:
+        """Return where the bars of `ticker` come from, `csv_dir` as a whole path."""
+        own = self.sources.get(ticker) or TickerSource(source=self.source)
+        folder = own.csv_dir or self.csv_dir if own.source == "csv" else ""
+        return TickerSource(source=own.source, csv_dir=folder and str(Path(folder).expanduser().resolve()))
+
+    def for_ticker(self, ticker: str) -> Settings:
+        """Return the settings with the source of `ticker` as theirs."""
+        return self.model_copy(update=dict(self.source_of(ticker)))
+
     @cached_property
     def chosen_models(self) -> dict[str, Model]:
         """The models to fit, by name, in the registry's order."""
@@ -242,10 +269,16 @@ def home_directory() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or "data").expanduser().resolve()
 
 
-def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    home: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
     """Read, merge and validate the settings of `home`, or of `$VOLASSETS_HOME`; nothing is written.
 
-    `overrides` are top-level keys that win over everything, as the command line's options do.
+    `overrides` are top-level keys that win over everything, as the command line's options do; a source that they or
+    the environment give is that of every ticker.
 
     Raises
     ------
@@ -259,8 +292,13 @@ def load_settings(home: Path | None = None, overrides: Mapping[str, Any] | None 
         for name in list(values)
         if isinstance(values[name], dict) and name not in Settings.model_fields
     }
-    _merge_environment(values, sections)
-    values.update(overrides or {})
+    given = _merge_environment(environment, sections) | dict(overrides or {})
+    values.update(given)
+    source = {key: given[key] for key in ("source", "csv_dir") if key in given}
+    if source and isinstance(values.get("sources"), dict) and "sources" not in given:
+        values["sources"] = {
+            name: {**own, **source} if isinstance(own, dict) else own for name, own in values["sources"].items()
+        }
     for key in INTERNAL:
         if key in values:
             raise InputError(UNKNOWN.format(key))
@@ -300,13 +338,14 @@ def _read_file(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
-    """Put `VOLASSETS_<KEY>` and `VOLASSETS_<MODEL>_<KEY>` over the file's values; refuse unknown ones."""
+def _merge_environment(environment: Mapping[str, str], sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what `VOLASSETS_<KEY>` gives and put `VOLASSETS_<MODEL>_<KEY>` into `sections`; refuse unknown ones."""
+    values: dict[str, Any] = {}
     own = {key: field for key, field in Settings.model_fields.items() if key not in INTERNAL}
     known = {f"{PREFIX}{key}".upper(): ("", key, field) for key, field in own.items()}
     for name, model in MODELS.items():
         known |= {f"{PREFIX}{name}_{key}".upper(): (name, key, field) for key, field in spec_fields(model).items()}
-    for variable, text in os.environ.items():
+    for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
             continue
         if variable not in known:
@@ -316,6 +355,7 @@ def _merge_environment(values: dict[str, Any], sections: dict[str, dict[str, Any
             )
         section, key, field = known[variable]
         (sections.setdefault(section, {}) if section else values)[key] = _parse(text, field.annotation)
+    return values
 
 
 def _parse(text: str, annotation: Any) -> Any:

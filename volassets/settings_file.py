@@ -9,12 +9,22 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import tomlkit
+from tomlkit.container import OutOfOrderTableProxy
+from tomlkit.items import KeyType, SingleKey, Table
 
 from volassets.errors import InputError
 from volassets.file_lock import FileLock
 from volassets.models.registry import MODELS
 from volassets.object_io import write_whole
-from volassets.settings import FILE_NAME, HOME_VARIABLE, Settings, check_ticker_name, load_settings, spec_fields
+from volassets.settings import (
+    FILE_NAME,
+    HOME_VARIABLE,
+    Settings,
+    TickerSource,
+    check_ticker_name,
+    load_settings,
+    spec_fields,
+)
 
 HEADER = "Settings of volassets. Every key can also be set as VOLASSETS_<KEY>, a model's as VOLASSETS_<MODEL>_<KEY>."
 
@@ -42,6 +52,7 @@ def default_text() -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(HEADER))
     _add(document, {key: field for key, field in Settings.model_fields.items() if not field.exclude})
+    document.add(tomlkit.comment(f'[sources."TICKER"]: {Settings.model_fields["sources"].description}'))
     for name, model in MODELS.items():
         if fields := spec_fields(model):
             table = tomlkit.table()
@@ -65,8 +76,8 @@ def _add(container: Any, fields: Mapping[str, Any]) -> None:
         container.add(key, item)
 
 
-def add(tickers: Sequence[str]) -> list[str]:
-    """Add tickers to the end of the list in the file; return those that were not there.
+def add(tickers: Sequence[str], source: TickerSource | None = None) -> list[str]:
+    """Add tickers to the end of the list in the file, and remember `source` for them; return those that were new.
 
     Raises
     ------
@@ -76,42 +87,70 @@ def add(tickers: Sequence[str]) -> list[str]:
     for ticker in tickers:
         check_ticker_name(ticker)
     settings = load_settings()
-    if all(ticker in settings.tickers for ticker in tickers):
-        return []
-    with _changing(settings) as listed:
-        fresh = [ticker for ticker in dict.fromkeys(tickers) if ticker not in listed]
-        listed += fresh
+    fresh = [ticker for ticker in dict.fromkeys(tickers) if ticker not in settings.tickers]
+    if fresh:
+        _require_own_list()
+    # First, so that no listed ticker is without it.
+    if source:
+        remember(dict.fromkeys(tickers, source))
+    if fresh:
+        with _changing(settings) as document:
+            fresh = [ticker for ticker in fresh if ticker not in document["tickers"]]
+            document["tickers"].extend(fresh)
     return fresh
 
 
+def remember(sources: Mapping[str, TickerSource]) -> None:
+    """Write where the bars of tickers come from as ``[sources."TICKER"]``, where the file alone says otherwise."""
+    settings = load_settings(environment={})
+    sources = {ticker: source for ticker, source in sources.items() if settings.source_of(ticker) != source}
+    if not sources:
+        return
+    with _changing(settings) as document:
+        if not isinstance(document.get("sources"), Table | OutOfOrderTableProxy):
+            written = document.pop("sources", {})
+            document.add("sources", tomlkit.table(is_super_table=True))
+            for ticker, entry in written.items():
+                document["sources"][SingleKey(ticker, KeyType.Basic)] = _table(entry)
+        for ticker, source in sources.items():
+            document["sources"].pop(ticker, None)
+            document["sources"][SingleKey(ticker, KeyType.Basic)] = _table(source.model_dump(exclude_defaults=True))
+
+
 def remove(ticker: str) -> None:
-    """Remove a ticker from the list in the file; InputError if it is not there."""
+    """Remove a ticker from the list in the file, with its source; InputError if it is not there."""
     settings = load_settings()
     if ticker not in settings.tickers:
         raise InputError(f"{ticker!r} is not in the list: it holds {', '.join(settings.tickers) or 'nothing'}.")
-    with _changing(settings) as listed:
-        listed[:] = [name for name in listed if name != ticker]
+    _require_own_list()
+    with _changing(settings) as document:
+        if ticker in document["tickers"]:
+            document["tickers"].remove(ticker)
+        document.get("sources", {}).pop(ticker, None)
 
 
-@contextmanager
-def _changing(settings: Settings) -> Iterator[list[str]]:
-    """Give the list of tickers, which nobody else changes meanwhile, and write it after the block."""
+def _table(values: Mapping[str, Any]) -> Table:
+    table = tomlkit.table()
+    table.update(values)
+    return table
+
+
+def _require_own_list() -> None:
     if os.environ.get("VOLASSETS_TICKERS"):
         raise InputError(
             "VOLASSETS_TICKERS is set and wins over the file: unset it to keep the list in volassets.toml."
         )
-    home = ensure_home(settings)
-    with FileLock(home / "locks" / "settings.lock").wait():
-        listed = list(load_settings().tickers)
-        yield listed
-        _write_tickers(home / FILE_NAME, listed)
 
 
-def _write_tickers(file: Path, tickers: list[str]) -> None:
-    document = tomlkit.parse(file.read_text(encoding="utf-8"))
-    # A file without the key may end in a section, where a new key would belong to that section.
-    if "tickers" not in document:
-        document = tomlkit.parse("tickers = []\n" + tomlkit.dumps(document))
-    document["tickers"].clear()
-    document["tickers"].extend(tickers)
-    write_whole(file, tomlkit.dumps(document).encode())
+@contextmanager
+def _changing(settings: Settings) -> Iterator[tomlkit.TOMLDocument]:
+    """Give the file's content, which nobody else changes meanwhile, and write it after the block."""
+    file = ensure_home(settings) / FILE_NAME
+    with FileLock(file.parent / "locks" / "settings.lock").wait():
+        document = tomlkit.parse(file.read_text(encoding="utf-8"))
+        # A file without the key may end in a section, where a new key would belong to that section.
+        if "tickers" not in document:
+            document = tomlkit.parse("tickers = []\n" + tomlkit.dumps(document))
+            document["tickers"].extend(Settings().tickers)
+        yield document
+        write_whole(file, tomlkit.dumps(document).encode())

@@ -187,6 +187,11 @@ WRONG_FILES = [
     ("reports = 'sometimes'", "reports"),
     ("tickers_per_run = -1", "tickers_per_run = -1"),
     ("tickers_per_run = 1.5", "tickers_per_run"),
+    ("[sources.A]\nsource = 'bloomberg'", r"sources\.A\.source = 'bloomberg'.*yfinance"),
+    ("[sources.A]\ncsv_dir = 'x'", r"sources\.A\.source"),
+    ("[sources.A]\nsource = 'csv'\nfolder = 'x'", r"unknown setting sources\.A\.folder"),
+    ("[sources]\nA = 'csv'", r"sources\.A"),
+    ("sources = 'csv'", r"sources = 'csv'"),
     ("[gjr]\nwindow = 10", r"\[gjr\] window = 10"),
     ("[gjr]\nwindow = true", r"\[gjr\] window = True.*number"),
     ("[ewma]\ndecay = 1.0", r"\[ewma\] decay"),
@@ -283,3 +288,40 @@ def test_cron_lines_that_are_right(home, line):
 def test_cron_lines_that_are_wrong(home, line):
     with pytest.raises(InputError, match=r"update_schedule = .*five fields of a cron line"):
         load_settings(home, {"update_schedule": line})
+
+
+SOURCES = (
+    'source = "yfinance"\ncsv_dir = "/all"\n[sources.A]\nsource = "csv"\ncsv_dir = "/a"\n[sources.B]\nsource = "csv"\n'
+)
+
+
+def test_a_ticker_has_its_own_source_and_others_have_the_files(home):
+    write(home, SOURCES)
+    settings = load_settings(home)
+    found = [(settings.source_of(name).source, settings.source_of(name).csv_dir) for name in "ABC"]
+    assert found == [("csv", "/a"), ("csv", "/all"), ("yfinance", "")]
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "expected"),
+    [
+        ({"SOURCE": "bundled"}, {}, [("bundled", "")] * 3),
+        ({}, {"source": "bundled"}, [("bundled", "")] * 3),
+        ({"SOURCE": "yfinance"}, {"source": "csv", "csv_dir": "/b"}, [("csv", "/b")] * 3),
+        ({"CSV_DIR": "/b"}, {}, [("csv", "/b"), ("csv", "/b"), ("yfinance", "")]),
+        ({}, {"source": "csv"}, [("csv", "/a"), ("csv", "/all"), ("csv", "/all")]),
+        ({"SOURCES": '{"C": {"source": "csv"}}'}, {}, [("yfinance", ""), ("yfinance", ""), ("csv", "/all")]),
+    ],
+)
+def test_the_environment_and_options_win_over_a_tickers_own_source(home, monkeypatch, variables, options, expected):
+    write(home, SOURCES)
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    settings = load_settings(home, options)
+    assert [(settings.source_of(name).source, settings.source_of(name).csv_dir) for name in "ABC"] == expected
+
+
+def test_a_relative_directory_is_a_whole_path_for_the_ticker(home, monkeypatch):
+    monkeypatch.chdir(home)
+    write(home, '[sources.A]\nsource = "csv"\ncsv_dir = "prices"\n')
+    assert load_settings(home).source_of("A").csv_dir == str(home / "prices")

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
 from volassets.errors import InputError
 from volassets.models.registry import MODELS
-from volassets.settings import PREFIX, Settings, load_settings
-from volassets.settings_file import add, default_text, ensure_home, remove
+from volassets.settings import PREFIX, Settings, TickerSource, load_settings
+from volassets.settings_file import add, default_text, ensure_home, remember, remove
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ def test_the_file_holds_every_key_at_its_default_with_its_meaning():
     text = default_text()
     values = tomllib.loads(text)
     keys = {key for key, field in Settings.model_fields.items() if not field.exclude}
+    assert f'# [sources."TICKER"]: {Settings.model_fields["sources"].description}' in text
     sections = {name for name, model in MODELS.items() if model.__pydantic_fields__}
     assert set(values) == keys | sections
     for name in sections:
@@ -37,6 +39,18 @@ def test_the_file_holds_every_key_at_its_default_with_its_meaning():
             assert field.description in text
     for key in keys:
         assert Settings.model_fields[key].description in text
+
+
+def test_a_setting_with_a_choice_lists_its_values():
+    text = default_text()
+    for key, choices in {"importance": "never, yearly, monthly", "models": ", ".join(MODELS)}.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{key} = ")]
+        assert choices in line.split("#")[1]
+    enumerated = [key for key, field in Settings.model_fields.items() if get_origin(field.annotation) is Literal]
+    assert {"source", "proxy", "scaling", "device", "reports"} <= set(enumerated)
+    for key in enumerated:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{key} = ") and "One of" in line][:1]
+        assert line.endswith(f"One of {', '.join(get_args(Settings.model_fields[key].annotation))}.")
 
 
 def test_the_written_file_means_the_same_as_no_file(home):
@@ -164,3 +178,72 @@ def test_processes_that_add_at_once_lose_none(home):
     started = [subprocess.Popen([sys.executable, "-c", program, name]) for name in names]
     assert [process.wait(120) for process in started] == [0] * len(names)
     assert set(names) <= set(load_settings().tickers)
+
+
+CSV, BUNDLED = TickerSource(source="csv", csv_dir="/prices"), TickerSource(source="bundled")
+
+
+@pytest.mark.parametrize("ticker", ["ACME", "^FTSE", "BRK.B", "EURUSD=X", "7203.T", "M-N"])
+@pytest.mark.parametrize("text", [None, "", "jobs = 2\n[gjr]\nwindow = 500\n", "sources = {}\n[gjr]\nwindow = 500\n"])
+def test_the_source_of_a_ticker_is_remembered(home, ticker, text):
+    if text is not None:
+        home.mkdir()
+        (home / "volassets.toml").write_text(text)
+    before = load_settings()
+    remember({ticker: CSV})
+    settings = load_settings()
+    assert settings.source_of(ticker) == CSV
+    assert f'[sources."{ticker}"]\nsource = "csv"\ncsv_dir = "/prices"' in (home / "volassets.toml").read_text()
+    assert settings.source_of("OTHER") == BUNDLED
+    assert settings.for_ticker(ticker).csv_dir == "/prices"
+    assert settings.model_dump() == before.model_dump()
+    assert settings.model("gjr") == before.model("gjr")
+    remember({ticker: TickerSource(source="yfinance"), "B": CSV})
+    assert [load_settings().source_of(name).source for name in (ticker, "B", "C")] == ["yfinance", "csv", "bundled"]
+    remember({ticker: BUNDLED})
+    assert load_settings().source_of(ticker) == BUNDLED
+
+
+def test_a_source_that_the_file_says_already_is_not_written(home):
+    ensure_home(load_settings())
+    text = (home / "volassets.toml").read_text()
+    remember({"^GSPC": BUNDLED})
+    assert (home / "volassets.toml").read_text() == text
+    (home / "volassets.toml").write_text('source = "csv"\ncsv_dir = "/prices"\n')
+    remember({"ACME": CSV})
+    assert (home / "volassets.toml").read_text() == 'source = "csv"\ncsv_dir = "/prices"\n'
+
+
+def test_sources_that_the_user_wrote_keep_their_comments(home):
+    home.mkdir()
+    text = (
+        '[sources."A"] # mine\nsource = "yfinance" # slow\n\n[gjr]\nwindow = 500\n\n[sources."B"]\nsource = "bundled"\n'
+    )
+    (home / "volassets.toml").write_text(text)
+    remember({"C": CSV})
+    settings = load_settings()
+    assert [settings.source_of(name).source for name in "ABC"] == ["yfinance", "bundled", "csv"]
+    assert settings.model("gjr").window == 500
+    written = (home / "volassets.toml").read_text()
+    assert all(comment in written for comment in ("# mine", "# slow"))
+    remove("^GSPC")
+    assert load_settings().source_of("A").source == "yfinance"
+
+
+def test_an_inline_table_of_sources_is_kept(home):
+    home.mkdir()
+    (home / "volassets.toml").write_text('sources = {A = {source = "yfinance"}}\njobs = 2\n')
+    remember({"C": CSV})
+    settings = load_settings()
+    assert ([settings.source_of(name).source for name in "AC"], settings.jobs) == (["yfinance", "csv"], 2)
+
+
+def test_a_ticker_is_added_and_removed_with_its_source(home):
+    assert add(["ACME", "^GSPC"], CSV) == ["ACME"]
+    settings = load_settings()
+    assert settings.tickers == ("^GSPC", "^IXIC", "ACME")
+    assert [settings.source_of(name) for name in settings.tickers] == [CSV, BUNDLED, CSV]
+    assert add(["ACME"], BUNDLED) == []
+    assert load_settings().source_of("ACME") == BUNDLED
+    remove("^GSPC")
+    assert set(load_settings().sources) == {"ACME"}

@@ -33,7 +33,6 @@ def run_command(
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
-    from volassets.market.price_source import make_source
     from volassets.models.processor import require_machine
     from volassets.orchestration.runner import Request, Runner
 
@@ -51,7 +50,7 @@ def run_command(
         jobs=settings.jobs,
     )
     with RunProgress() as progress:
-        runner = Runner(settings, make_source(settings), progress.say)
+        runner = Runner(settings, None, progress.say)
         months = runner.prepare(request)
         _keep_home(settings, list(months))
         result = runner.run(months, request, progress)
@@ -68,10 +67,11 @@ def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping
 
 
 def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
-    """Write the home and put new tickers into the list, now that they are known to be good."""
-    from volassets.settings_file import add, ensure_home
+    """Write the home, the sources and new tickers, now that they are known to be good."""
+    from volassets.settings_file import add, ensure_home, remember
 
     ensure_home(settings)
+    remember({ticker: settings.source_of(ticker) for ticker in tickers})
     listed = load_settings().tickers
     if any(ticker not in listed for ticker in tickers):
         add(tickers)

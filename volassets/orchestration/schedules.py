@@ -40,7 +40,7 @@ def build_schedules(settings: Settings, steps: Sequence[Step], jobs: Jobs) -> li
     common: dict[str, Any] = {
         "execution_timezone": settings.timezone,
         "default_status": dg.DefaultScheduleStatus.STOPPED
-        if settings.source == "bundled"
+        if all(settings.source_of(ticker).source == "bundled" for ticker in settings.tickers)
         else dg.DefaultScheduleStatus.RUNNING,
     }
     before = [hour_before(settings.refit_schedule), hour_before(settings.update_schedule)]
@@ -125,7 +125,7 @@ def _due(
     forecasts: dict[str, list[pd.Timestamp]] = {}
     for ticker in settings.tickers:
         missing = missing_months(stored[ticker], now)
-        if settings.source in LOCAL_SOURCES:
+        if settings.source_of(ticker).source in LOCAL_SOURCES:
             limit = last_bars.get(ticker, pd.Timestamp.min) + pd.Timedelta(days=LOCAL_DAYS)
             missing = [month for month in missing if month <= limit]
         updated = months_to_update(stored[ticker], now) if update else []
