@@ -33,14 +33,14 @@ def run_command(
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
-    from volassets.models.processor import require_machine
     from volassets.orchestration.runner import Request, Runner
 
     if models is not None:
         # Judged as the settings would be; what the home keeps and compares stays the home's.
         fitted = load_settings(overrides={**overrides, "models": models})
     settings = _with_tickers(load_settings(overrides=overrides), tickers, overrides)
-    require_machine((settings if models is None else fitted).chosen_models.values())
+    for model in (settings if models is None else fitted).chosen_models.values():
+        model.check_machine()
     request = Request(
         tickers=list(dict.fromkeys(tickers)) or list(settings.tickers),
         first=None if first is None else refit_month(first),

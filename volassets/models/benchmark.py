@@ -1,7 +1,7 @@
-"""Benchmarks: yesterday's variance, the mean of the last days, an exponential mean. Nothing is estimated.
+"""Benchmarks: the last day's variance, the mean of the last days, an exponential mean. Nothing is estimated.
 
-Each takes the same value for every horizon and multiplies the proxy by the month's ratio, so that it
-is comparable with a close-to-close variance.
+Each forecasts the same value for every horizon: the smoothed proxy times the month's ratio, so that it is comparable
+with a close-to-close variance.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from volassets.models.base import forecast_frame, new_fit, rows_of
-from volassets.models.protocol import Fit, Model, Window
+from volassets.models.protocol import Fit, Model, Window, forecast_frame, new_fit, rows_of
 
 
 class _Benchmark(Model):
-    """Forecast = ratio * smoothed proxy."""
-
     family: ClassVar[str] = "benchmark"
     code_version: ClassVar[str] = "1"
     stored_fits: ClassVar[bool] = False
@@ -29,11 +26,9 @@ class _Benchmark(Model):
         """Return the daily variance expected after each date, from the proxy up to that date."""
 
     def fit(self, window: Window) -> Fit:
-        """Record the window; there is nothing to estimate."""
         return new_fit(self, window, pd.DatetimeIndex(window.features["proxy_variance"].dropna().index))
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast as in the protocol: one value per origin for all horizons; NaN in the warm-up."""
         values = fit.ratio * self.smoothed(features["proxy_variance"]).to_numpy()[rows_of(features, origins)]
         return forecast_frame(dict.fromkeys(fit.horizons, values), origins)
 

@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
-from volassets.models.base import forecast_frame, new_fit
-from volassets.models.protocol import Fit, FittedModel, Model, Window
+from volassets.models.protocol import Fit, FittedModel, Model, Window, forecast_frame, new_fit
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -42,17 +41,11 @@ class Combination(Model):
 
     @property
     def member_names(self) -> tuple[str, ...]:
-        """Names of the models that are combined."""
+        """See `Model.member_names`."""
         return self.members
 
     def fit(self, window: Window) -> Fit:
-        """Keep the members' fits and their weights per horizon.
-
-        Raises
-        ------
-        InputError
-            If a member is not in the run.
-        """
+        """Keep the members' fits and their weights per horizon; raise an InputError if one is not in the run."""
         missing = [name for name in self.members if name not in window.members]
         if missing:
             raise InputError(
@@ -68,7 +61,7 @@ class Combination(Model):
         return new_fit(self, window, index, members=members, parameters={"weights": weights})
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast as in the protocol; NaN at an origin where a member has none."""
+        """See `Model.forecast`; NaN at an origin where a member has no forecast."""
         forecasts = _forecasts(fit.members, features, origins)
         columns = {}
         for horizon in fit.horizons:

@@ -1,10 +1,10 @@
-"""Fit and forecast of the networks that average several seeds in logs: `lstm` and `transformer`."""
+"""Networks that are trained from several seeds and averaged in logs: `lstm` and `transformer`."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,23 +12,22 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
-from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
-from volassets.models.protocol import Fit, Model, Probe, Window
-from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, training_rows
+from volassets.models.protocol import Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
+from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, labelled_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from volassets.models.networks import Stacked
-    from volassets.models.training import Epoch
+    from volassets.models.training import Trainer
 
 MINIMUM_ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class EnsembleModel(Model):
-    """Settings and behaviour that the networks averaged over seeds share; the encoder is each one's own."""
+    """Settings and behaviour of the networks averaged over seeds; a model adds its encoder."""
 
     kind: ClassVar[str] = "pytorch"
     has_attention: ClassVar[bool] = True
@@ -53,135 +52,97 @@ class EnsembleModel(Model):
         """Return the stack of `seeds` networks, not drawn yet."""
 
     def fit(self, window: Window) -> Fit:
-        """Train on every realised row before the cut-off."""
-        return fit_ensemble(self, window)
+        """Train on every row whose inputs and shortest label lie before the cut-off, at least 100."""
+        inputs = build_inputs(window.features, self.sequence_length)
+        rows = labelled_rows(window, inputs.usable)
+        if len(rows) < MINIMUM_ROWS:
+            raise InputError(
+                f"{window.ticker} has {len(rows)} usable rows before {window.month:%Y-%m-%d}, {self.name} needs "
+                f"{MINIMUM_ROWS}: choose a later month or fetch an earlier history."
+            )
+        inputs = inputs.take(rows)
+        scaler = Scaler.of(inputs)
+        labels = build_labels(window, inputs.anchor, rows)
+        arrays = (*scaler.apply(inputs), labels.log_ratio, labels.realised)
+        trainer = self.trained(arrays, [window.seed(self.name, number) for number in range(self.seeds)])
+        dates = pd.DatetimeIndex(window.features.index[rows])
+        return new_fit(self, window, dates, **self.fit_fields(trainer, scaler, labels.level))
+
+    def trained(self, arrays: Sequence[np.ndarray], seeds: Sequence[int]) -> Trainer:
+        """Train a stack on sequences, static values, log ratios and the mask of realised labels, rows last."""
+        import torch
+
+        from volassets.models.training import Hyperparameters, Trainer, one_thread
+
+        with one_thread():
+            network = self.network(len(arrays[-1]))
+            network.start(seeds)
+            trainer = Trainer(network, Hyperparameters.of(self), seeds, self.device)
+            return trainer.fit(tuple(torch.tensor(array, dtype=torch.float32) for array in arrays))
+
+    def fit_fields(self, trainer: Trainer, scaler: Scaler, level: np.ndarray) -> dict[str, Any]:
+        """Return what `new_fit` takes of a training run; `level` is k_h per horizon."""
+        from volassets.models.training import machine_kind
+
+        return {
+            "parameters": {
+                "level": level.tolist(),
+                "channels": list(CHANNELS),
+                "static": list(STATIC),
+                "scaler": scaler.to_parameters(),
+                "best_epoch": trainer.best_epoch,
+            },
+            "tensors": weights_of(trainer.network),
+            "history": trainer.history_frame(),
+            "computed_on": machine_kind(trainer.device, "float32"),
+        }
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
-        return forecast_ensemble(self, fit, features, origins)
+        """Forecast exp(anchor + level + mean over seeds of the networks' outputs); see `Model.forecast`."""
+        inputs, rows, network = (
+            build_inputs(features, self.sequence_length),
+            rows_of(features, origins),
+            self._network(fit),
+        )
+        output = _evaluate(fit, inputs, rows, lambda *tensors: network(*tensors).double().mean(dim=0))
+        log_variance = inputs.anchor[rows] + np.asarray(fit.parameters["level"])[:, None] + output
+        return forecast_frame(dict(zip(fit.horizons, np.exp(log_variance), strict=True)), origins)
 
     def attention(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Return the mean weight of each of the last days (lag_days, weight); see `attention_ensemble`."""
-        return attention_ensemble(self, fit, features, origins)
+        """See `Model.attention`; mean over the seeds and the origins after the warm-up."""
+        inputs, rows, network = (
+            build_inputs(features, self.sequence_length),
+            rows_of(features, origins),
+            self._network(fit),
+        )
+        weights = _evaluate(fit, inputs, rows, lambda sequence, _: network.attention(sequence).double().mean(dim=1))
+        mean = np.nanmean(weights, axis=1)[::-1]
+        return pd.DataFrame({"lag_days": np.arange(len(mean)), "weight": mean / mean.sum()})
 
     def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
-        """Return the fitted networks on `origins`, for permutation importance."""
-        return probe_ensemble(self, fit, features, origins)
+        """See `Model.probe`."""
+        import torch
 
+        from volassets.models.training import one_thread
 
-def fit_ensemble(spec: EnsembleModel, window: Window, on_epoch: Callable[[Epoch], None] | None = None) -> Fit:
-    """Train the stack on every row whose inputs and shortest label lie before the cut-off.
+        inputs = build_inputs(features, self.sequence_length).take(rows_of(features, origins))
+        network = self._network(fit)
+        level = inputs.anchor + np.asarray(fit.parameters["level"])[:, None]
 
-    Raises
-    ------
-    InputError
-        If the window has fewer than 100 such rows.
-    """
-    import torch
+        def log_variance(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
+            with one_thread(), torch.no_grad():
+                output = network(*(torch.tensor(array) for array in arrays)).double().mean(dim=0).numpy()
+            return level + output
 
-    from volassets.models.training import Recipe, Trainer, history_frame, machine_kind, one_thread
+        places: dict[str, tuple[int, tuple[slice | int, ...]]] = {
+            f"sequence:{name}": (0, (slice(None), number)) for number, name in enumerate(CHANNELS)
+        }
+        places |= {f"static:{name}": (1, (number,)) for number, name in enumerate(STATIC)}
+        return Probe(places, Scaler.from_parameters(fit.parameters["scaler"]).apply(inputs), log_variance)
 
-    inputs = build_inputs(window.features, spec.sequence_length)
-    rows = training_rows(window, inputs.usable)
-    if len(rows) < MINIMUM_ROWS:
-        raise InputError(
-            f"{window.ticker} has {len(rows)} usable rows before {window.month:%Y-%m-%d}, {spec.name} needs "
-            f"{MINIMUM_ROWS}: choose a later month or fetch an earlier history."
-        )
-    inputs = inputs.take(rows)
-    scaler = Scaler.of(inputs)
-    labels = build_labels(window, inputs.anchor, rows)
-    recipe = Recipe(
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        last_batch_size=spec.last_batch_size,
-        learning_rate=spec.learning_rate,
-        final_rate=spec.final_rate,
-        weight_decay=spec.weight_decay,
-        clip=spec.clip,
-        average=spec.average,
-    )
-    seeds = [window.seed(spec.name, number) for number in range(spec.seeds)]
-    arrays = (*scaler.apply(inputs), labels.log_ratio, labels.realised)
-    with one_thread():
-        network = spec.network(len(window.horizons))
-        network.start(seeds)
-        trainer = Trainer(network, recipe, seeds, spec.device)
-        trainer.fit(tuple(torch.tensor(array, dtype=torch.float32) for array in arrays), on_epoch=on_epoch)
-    return new_fit(
-        spec,
-        window,
-        pd.DatetimeIndex(window.features.index[rows]),
-        parameters={
-            "level": labels.level.tolist(),
-            "channels": list(CHANNELS),
-            "static": list(STATIC),
-            "scaler": scaler.to_parameters(),
-            "best_epoch": trainer.best_epoch,
-        },
-        tensors=weights_of(network),
-        history=history_frame(trainer.history),
-        computed_on=machine_kind(trainer.device, "float32"),
-    )
-
-
-def forecast_ensemble(spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-    """Forecast variances: exp(anchor + level + mean over seeds of the networks' outputs); see `Model.forecast`."""
-    inputs = build_inputs(features, spec.sequence_length)
-    rows = rows_of(features, origins)
-    network = restored(spec, fit)
-    output = _evaluate(fit, inputs, rows, lambda *tensors: network(*tensors).double().mean(dim=0))
-    log_variance = inputs.anchor[rows] + np.asarray(fit.parameters["level"])[:, None] + output
-    return forecast_frame(dict(zip(fit.horizons, np.exp(log_variance), strict=True)), origins)
-
-
-def attention_ensemble(
-    spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex
-) -> pd.DataFrame:
-    """Return which of the last days the networks of `fit` look at.
-
-    Parameters
-    ----------
-    features : DataFrame
-        Feature table up to at least the last origin.
-    origins : DatetimeIndex
-        Origins to average over; the seeds are averaged too. Origins in the warm-up are left out.
-
-    Returns
-    -------
-    DataFrame
-        Columns lag_days (0 is the origin's own day) and weight (sums to 1), by lag_days.
-    """
-    inputs = build_inputs(features, spec.sequence_length)
-    network = restored(spec, fit)
-    weights = _evaluate(
-        fit, inputs, rows_of(features, origins), lambda sequence, _: network.attention(sequence).double().mean(dim=1)
-    )
-    mean = np.nanmean(weights, axis=1)[::-1]
-    return pd.DataFrame({"lag_days": np.arange(len(mean)), "weight": mean / mean.sum()})
-
-
-def probe_ensemble(spec: EnsembleModel, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
-    """Return the networks of `fit` on `origins`, ready to have an input shuffled."""
-    import torch
-
-    from volassets.models.training import one_thread
-
-    rows = rows_of(features, origins)
-    inputs = build_inputs(features, spec.sequence_length).take(rows)
-    network = restored(spec, fit)
-    level = inputs.anchor + np.asarray(fit.parameters["level"])[:, None]
-
-    def log_variance(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
-        with one_thread(), torch.no_grad():
-            output = network(*(torch.tensor(array) for array in arrays)).double().mean(dim=0).numpy()
-        return level + output
-
-    places: dict[str, tuple[int, tuple[slice | int, ...]]] = {
-        f"sequence:{name}": (0, (slice(None), number)) for number, name in enumerate(CHANNELS)
-    }
-    places |= {f"static:{name}": (1, (number,)) for number, name in enumerate(STATIC)}
-    return Probe(places, Scaler.from_parameters(fit.parameters["scaler"]).apply(inputs), log_variance)
+    def _network(self, fit: Fit) -> Stacked:
+        """Return the network with the weights of `fit`, on the CPU."""
+        return load_weights(self.network(len(fit.horizons)), fit.tensors)
 
 
 def _evaluate(fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
@@ -190,10 +151,3 @@ def _evaluate(fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[[Te
     values = in_blocks(function, lambda members: scaler.apply(inputs.take(members)), rows, len(inputs.usable))
     values[:, ~inputs.usable[rows]] = np.nan
     return values
-
-
-def restored(spec: EnsembleModel, fit: Fit) -> Stacked:
-    """Return the network that holds the weights of `fit`, on the CPU, as it forecasts."""
-    network = spec.network(len(fit.horizons))
-    load_weights(network, fit.tensors)
-    return network

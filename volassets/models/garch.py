@@ -1,8 +1,8 @@
 """GARCH, GJR-GARCH and EGARCH on daily returns: refitted cold every month, filtered every day in between.
 
-Estimated on ``return`` in percent over the last `window` rows before the cut-off. Between refits the
-parameters, the first row and the start variance are kept and only the recursion runs on, so a forecast
-changes every day, and the variance at an origin depends on rows up to it alone.
+Estimated on ``return`` in percent over the last `window` rows before the cut-off. Between refits the parameters, the
+first row and the backcast stay and only the recursion runs on, so a forecast changes every day and depends on rows up
+to its origin alone.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
-from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.garch_estimation import (
-    COEFFICIENTS,
     MAX_PERSISTENCE,
     Distribution,
     Estimate,
     Kind,
+    conditional_variance,
     estimate,
-    filter_variances,
 )
-from volassets.models.protocol import TRADING_DAYS, Fit, Model, Window
+from volassets.models.protocol import TRADING_DAYS, Fit, Model, Window, forecast_frame, new_fit, rows_of
 
 PERCENT = 100.0
 
@@ -48,19 +46,10 @@ class Garch(Model):
     distribution: Annotated[Distribution, Field(description="Innovations: Student-t or normal.")] = "t"
 
     def fit(self, window: Window) -> Fit:
-        """Estimate on the last `self.window` returns before the cut-off.
+        """Estimate on the last `self.window` returns before the cut-off; they must vary.
 
-        Returns
-        -------
-        Fit
-            `parameters` in percent units, with persistence, half_life (days; null where a shock
-            never halves), unconditional_volatility (annualised, decimal), the backcast, and
-            `recursion`: the one that they belong to, which is garch after a fallback.
-
-        Raises
-        ------
-        InputError
-            If the returns do not vary.
+        The `parameters` are in percent units, with persistence, half_life (days; null where a shock never halves),
+        unconditional_volatility (annualised, decimal), the backcast, and `recursion`: garch after a fallback.
         """
         returns = window.features["return"].dropna().iloc[-self.window :]
         percent = PERCENT * returns.to_numpy()
@@ -81,20 +70,18 @@ class Garch(Model):
         )
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Filter forward from the fit's first row and forecast as in the protocol; NaN before that row."""
-        parameters = fit.parameters
-        kind: Kind = parameters["recursion"]
+        """Filter forward from the fit's first row; see `Model.forecast`; NaN before that row."""
+        params = fit.parameters
+        kind: Kind = params["recursion"]
         rows = rows_of(features, origins)
         first = rows_of(features, pd.DatetimeIndex([fit.train_start]))[0]
         last = max(int(rows.max(initial=first)), first)
-        residuals = PERCENT * features["return"].to_numpy()[first : last + 1] - parameters["mu"]
-        coefficients = np.array([parameters[name] for name in COEFFICIENTS[kind]])
-        variances = filter_variances(kind, coefficients, residuals, parameters["backcast"])
-        # Entry i of `variances` belongs to row first + i; the origin's forecast is the row after it.
-        ahead = np.where(rows >= first, variances[np.maximum(rows - first, 0) + 1], np.nan)
-        multi = _egarch_means if kind == "egarch" else _garch_means
-        means = multi(parameters, ahead, fit.horizons)
-        return forecast_frame({h: mean / PERCENT**2 for h, mean in means.items()}, origins)
+        resids = PERCENT * features["return"].to_numpy()[first : last + 1] - params["mu"]
+        sigma2 = conditional_variance(kind, params, resids, params["backcast"])
+        # Entry i of `sigma2` belongs to row first + i; the origin's forecast is the row after it.
+        ahead = np.where(rows >= first, sigma2[np.maximum(rows - first, 0) + 1], np.nan)
+        means = (_egarch_means if kind == "egarch" else _garch_means)(params, ahead, max(fit.horizons))
+        return forecast_frame({h: means[h - 1] / PERCENT**2 for h in fit.horizons}, origins)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -109,10 +96,9 @@ class Gjr(Garch):
 class Egarch(Garch):
     """EGARCH(1,1,1): the log variance follows the signed and absolute standardised return.
 
-    With Student-t innovations the mean of a variance more than a day ahead does not exist. Horizons
-    beyond one day therefore take its mean under resampling of the window's own standardised returns
-    (the limit of infinitely many bootstrap paths): draws are independent and enter the log variance
-    additively, so it is a product of sample means and needs no simulation.
+    With Student-t innovations the mean of a variance more than a day ahead does not exist. Horizons beyond one day
+    therefore take its mean under resampling of the training window's standardised returns (the limit of infinitely many
+    bootstrap paths): draws are independent and enter the log variance additively, so it is a product of sample means.
     """
 
     name: ClassVar[str] = "egarch"
@@ -123,7 +109,7 @@ def _parameters(found: Estimate, percent: np.ndarray, longest: int) -> dict[str,
     """Return what the fit's row keeps, JSON types only."""
     kept = found.persistence
     parameters: dict[str, Any] = {
-        **found.values,
+        **found.params,
         "recursion": found.kind,
         "persistence": kept,
         "half_life": float(np.log(0.5) / np.log(kept)) if 0 < kept < 1 else None,
@@ -140,7 +126,7 @@ def _unconditional_volatility(found: Estimate) -> float | None:
     """Return the annualised volatility that forecasts tend to, decimal; for egarch that of the mean log variance."""
     if found.persistence >= 1:
         return None
-    level = found.values["omega"] / (1 - found.persistence)
+    level = found.params["omega"] / (1 - found.persistence)
     variance = np.exp(level) if found.kind == "egarch" else level
     return float(np.sqrt(TRADING_DAYS * variance) / PERCENT)
 
@@ -151,31 +137,28 @@ def _log_drift(found: Estimate, percent: np.ndarray, longest: int) -> list[float
     ln h_{t+k} = omega (1 + .. + beta^(k-2)) + sum_j beta^j g(z_{t+k-1-j}) + beta^(k-1) ln h_{t+1} with
     g(z) = alpha (|z| - sqrt(2/pi)) + gamma z, so each draw contributes the sample mean of exp(beta^j g).
     """
-    values = found.values
-    residuals = percent - values["mu"]
-    z = residuals / np.sqrt(filter_variances(found.kind, found.coefficients(), residuals, found.backcast)[:-1])
-    news = values["alpha"] * (np.abs(z) - np.sqrt(2 / np.pi)) + values["gamma"] * z
-    steps = [
-        values["omega"] * values["beta"] ** j + float(np.log(np.exp(values["beta"] ** j * news).mean()))
-        for j in range(longest - 1)
-    ]
+    resids = percent - found.params["mu"]
+    z = resids / np.sqrt(conditional_variance(found.kind, found.params, resids, found.backcast)[:-1])
+    omega, alpha, gamma, beta = (found.params[name] for name in ("omega", "alpha", "gamma", "beta"))
+    news = alpha * (np.abs(z) - np.sqrt(2 / np.pi)) + gamma * z
+    steps = [omega * beta**j + float(np.log(np.exp(beta**j * news).mean())) for j in range(longest - 1)]
     return np.cumsum([0.0, *steps]).tolist()
 
 
-def _garch_means(parameters: dict[str, Any], ahead: np.ndarray, horizons: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """Return the mean of E h_{t+1} .. E h_{t+h} per horizon, from h_{t+1} = `ahead`; percent squared."""
-    expected, total, means = ahead, np.zeros_like(ahead), {}
-    for step in range(1, max(horizons) + 1):
+def _garch_means(params: dict[str, Any], ahead: np.ndarray, longest: int) -> list[np.ndarray]:
+    """Return the mean of E h_{t+1} .. E h_{t+h} for h = 1 .. longest, from h_{t+1} = `ahead`; percent squared."""
+    expected, total, means = ahead, np.zeros_like(ahead), []
+    for step in range(1, longest + 1):
         total = total + expected
-        means[step] = total / step
-        expected = parameters["omega"] + parameters["persistence"] * expected
-    return {h: means[h] for h in horizons}
+        means.append(total / step)
+        expected = params["omega"] + params["persistence"] * expected
+    return means
 
 
-def _egarch_means(parameters: dict[str, Any], ahead: np.ndarray, horizons: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _egarch_means(params: dict[str, Any], ahead: np.ndarray, longest: int) -> list[np.ndarray]:
     """Return the same for egarch, by the rule of `Egarch`."""
-    log_ahead, total, means = np.log(ahead), np.zeros_like(ahead), {}
-    for step, drift in enumerate(parameters["log_drift"][: max(horizons)], start=1):
-        total = total + np.exp(drift + parameters["beta"] ** (step - 1) * log_ahead)
-        means[step] = total / step
-    return {h: means[h] for h in horizons}
+    log_ahead, total, means = np.log(ahead), np.zeros_like(ahead), []
+    for step, drift in enumerate(params["log_drift"][:longest], start=1):
+        total = total + np.exp(drift + params["beta"] ** (step - 1) * log_ahead)
+        means.append(total / step)
+    return means

@@ -6,14 +6,13 @@ Returns are in percent. With e_t = r_t - mu and z_t = e_t / sqrt(h_t):
 - gjr:    h_{t+1} = omega + (alpha + gamma 1[e_t < 0]) e_t^2 + beta h_t
 - egarch: ln h_{t+1} = omega + alpha (|z_t| - sqrt(2/pi)) + gamma z_t + beta ln h_t, alpha >= 0
 
-Sources: Bollerslev (1986, 1987), Glosten, Jagannathan and Runkle (1993), Nelson (1991). The
-recursions themselves are the compiled ones of `arch`; the likelihood is written here because it then
-takes a quarter of the time, which pays for starting every fit from several values.
+Sources: Bollerslev (1986, 1987), Glosten, Jagannathan and Runkle (1993), Nelson (1991). The recursions are the compiled
+ones of `arch`; the likelihood is written here because it then takes a quarter of the time, which pays for several
+starting values. The names are those of `arch`: `resids` are e_t, `sigma2` h_t, `backcast` is the variance before h_1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -29,8 +28,8 @@ COEFFICIENTS: dict[Kind, tuple[str, ...]] = {
     "egarch": ("omega", "alpha", "gamma", "beta"),
 }
 MAX_PERSISTENCE = 0.9999
-# Log-likelihood per return that a fit may lie below the same window's GARCH. gjr contains garch, so only
-# the optimiser's slack is left; an honest egarch lies within this, a garbage optimum far beyond.
+# Log-likelihood per return that a fit may lie below the same window's GARCH. gjr contains garch, so only the
+# optimiser's slack is left; a sound egarch lies within this, a spurious optimum far beyond.
 WORSE_THAN_GARCH: dict[Kind, float] = {"gjr": 1e-4, "egarch": 0.02}
 # Only egarch has local maxima close to each other.
 STARTS: dict[Kind, int] = {"garch": 1, "gjr": 1, "egarch": 2}
@@ -44,24 +43,22 @@ _VARIANCE_RANGE = (1e-6, 1e8)
 
 @dataclass(frozen=True)
 class Estimate:
-    """One maximum of the likelihood, or what stands in for it.
+    """A maximum of the likelihood, or its fallback.
 
     Attributes
     ----------
     kind : str
-        Recursion that `values` belong to; after a fallback not the one asked for.
-    values : dict
+        Recursion of the `params`; after a fallback another than the requested one.
+    params : dict
         mu, the coefficients and, for Student-t, nu; percent units.
-    log_likelihood : float
     backcast : float
         Variance before the first return, percent squared.
-    converged : bool
     message : str
-        What was refused and what was done about it; empty when nothing was.
+        What was refused and what was done about it; empty otherwise.
     """
 
     kind: Kind
-    values: dict[str, float]
+    params: dict[str, float]
     log_likelihood: float
     backcast: float
     converged: bool = True
@@ -70,74 +67,60 @@ class Estimate:
     @property
     def persistence(self) -> float:
         """Share of a variance shock (for egarch: of its log) that is left a day later."""
-        return persistence(self.kind, self.values)
-
-    def coefficients(self) -> np.ndarray:
-        """Return the recursion's coefficients, in its order."""
-        return np.array([self.values[name] for name in COEFFICIENTS[self.kind]])
+        return persistence(self.kind, self.params)
 
 
-def persistence(kind: Kind, values: dict[str, float]) -> float:
+def persistence(kind: Kind, params: dict[str, float]) -> float:
     """Return alpha + gamma/2 + beta, for egarch beta."""
-    if kind == "egarch":
-        return values["beta"]
-    return values["alpha"] + values.get("gamma", 0.0) / 2 + values["beta"]
+    return params["beta"] if kind == "egarch" else params["alpha"] + params.get("gamma", 0.0) / 2 + params["beta"]
 
 
-def backcast(residuals: np.ndarray) -> float:
-    """Return the variance that the recursion starts from: weights .94^i on the first 75 squared residuals."""
-    head = residuals[:75] ** 2
+def initial_variance(resids: np.ndarray) -> float:
+    """Return the backcast: the mean of the first 75 squared residuals with weights .94^i."""
+    head = resids[:75] ** 2
     weights = 0.94 ** np.arange(len(head))
     return float((head * weights).sum() / weights.sum())
 
 
-def filter_variances(kind: Kind, coefficients: np.ndarray, residuals: np.ndarray, start: float) -> np.ndarray:
-    """Return the variances h_1 .. h_{n+1} from residuals e_1 .. e_n.
+def conditional_variance(kind: Kind, params: dict[str, float], resids: np.ndarray, backcast: float) -> np.ndarray:
+    """Return h_1 .. h_{n+1}, percent squared, from residuals e_1 .. e_n in percent.
 
-    Parameters
-    ----------
-    coefficients : ndarray
-        As named in `COEFFICIENTS`.
-    residuals : ndarray, shape (n,)
-        Percent.
-    start : float
-        The backcast: stands for e^2 and h before the first residual.
-
-    Returns
-    -------
-    ndarray, shape (n + 1,)
-        Percent squared. Entry i is built from residuals strictly before i, so entry n is the
-        variance of the day after the last residual.
+    Entry i is built from residuals strictly before i, so entry n is the variance of the day after the last residual.
+    The backcast stands for e^2 and h before the first.
     """
+    return _recursion(kind, np.array([params[name] for name in COEFFICIENTS[kind]]), resids, backcast)
+
+
+def _recursion(kind: Kind, coefficients: np.ndarray, resids: np.ndarray, backcast: float) -> np.ndarray:
     # Imported here: arch costs a second that only a fit or a forecast should pay.
     from arch.univariate.recursions import egarch_recursion, garch_recursion
 
-    size = len(residuals) + 1
-    # The last variance is a function of the residuals before it: what stands in the added place is never read.
-    padded = np.append(residuals, 0.0)
-    variances = np.empty(size)
+    size = len(resids) + 1
+    # The last variance is a function of the residuals before it: the added one is never read.
+    padded = np.append(resids, 0.0)
+    sigma2 = np.empty(size)
     bounds = np.empty((size, 2))
     bounds[:] = _VARIANCE_RANGE
     if kind == "egarch":
         work = np.empty((3, size))
-        egarch_recursion(coefficients, padded, variances, 1, 1, 1, size, np.log(start), bounds, *work)
+        egarch_recursion(coefficients, padded, sigma2, 1, 1, 1, size, np.log(backcast), bounds, *work)
     else:
         asymmetric = int(kind == "gjr")
-        garch_recursion(coefficients, padded**2, np.sign(padded), variances, 1, asymmetric, 1, size, start, bounds)
-    return variances
+        garch_recursion(coefficients, padded**2, np.sign(padded), sigma2, 1, asymmetric, 1, size, backcast, bounds)
+    return sigma2
 
 
 def log_likelihood(
-    kind: Kind, distribution: Distribution, theta: np.ndarray, returns: np.ndarray, start: float
+    kind: Kind, distribution: Distribution, theta: np.ndarray, returns: np.ndarray, backcast: float
 ) -> float:
     """Return the log-likelihood of theta = (mu, coefficients, nu where Student-t), returns in percent."""
     from scipy.special import gammaln
 
-    residuals = returns - theta[0]
+    resids = returns - theta[0]
     coefficients = np.ascontiguousarray(theta[1 : 1 + len(COEFFICIENTS[kind])])
-    variances = filter_variances(kind, coefficients, residuals, start)[:-1]
-    squared = residuals**2 / variances
-    logs = np.log(variances).sum()
+    sigma2 = _recursion(kind, coefficients, resids, backcast)[:-1]
+    squared = resids**2 / sigma2
+    logs = np.log(sigma2).sum()
     n = len(returns)
     if distribution == "normal":
         return float(-0.5 * (n * np.log(2 * np.pi) + logs + squared.sum()))
@@ -146,24 +129,15 @@ def log_likelihood(
     return float(n * constant - 0.5 * logs - (nu + 1) / 2 * np.log1p(squared / (nu - 2)).sum())
 
 
-def refusal(kind: Kind, values: dict[str, float], likelihood: float, n: int, reference: float | None) -> str:
-    """Return why an optimum must not be used, or an empty text.
-
-    Parameters
-    ----------
-    likelihood : float
-    n : int
-        Returns in the window.
-    reference : float or None
-        Log-likelihood of the same window's GARCH.
-    """
-    if not np.isfinite([likelihood, *values.values()]).all():
+def refusal(kind: Kind, params: dict[str, float], likelihood: float, n: int, reference: float | None) -> str:
+    """Return why an optimum on `n` returns is refused, or an empty text; `reference` is the GARCH's log-likelihood."""
+    if not np.isfinite([likelihood, *params.values()]).all():
         return "not finite"
-    if abs(values["beta"]) >= 1:
-        return f"|beta| = {abs(values['beta']):.4f} >= 1"
+    if abs(params["beta"]) >= 1:
+        return f"|beta| = {abs(params['beta']):.4f} >= 1"
     # The optimiser meets its constraint to about 1e-9 only.
-    if persistence(kind, values) > MAX_PERSISTENCE + 1e-6:
-        return f"persistence {persistence(kind, values):.4f} > {MAX_PERSISTENCE}"
+    if persistence(kind, params) > MAX_PERSISTENCE + 1e-6:
+        return f"persistence {persistence(kind, params):.4f} > {MAX_PERSISTENCE}"
     if reference is not None and likelihood < reference - WORSE_THAN_GARCH[kind] * n:
         return f"log-likelihood {reference - likelihood:,.0f} below GARCH's"
     return ""
@@ -172,10 +146,9 @@ def refusal(kind: Kind, values: dict[str, float], likelihood: float, n: int, ref
 def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") -> Estimate:
     """Return the best acceptable maximum, cold, from several starting values.
 
-    The `STARTS` most likely of a grid of starting values are climbed and the best end is kept. If
-    none is acceptable the next ones are tried, up to `ATTEMPTS`. If none is, gjr and egarch take
-    the GARCH of the same window, and garch an exponential mean (alpha .06, beta .94); `converged` is
-    then False and `message` says so.
+    The optimiser starts from the `STARTS` most likely points of a grid, and from the next ones, up to `ATTEMPTS`, while
+    no optimum is acceptable. If none is, gjr and egarch take the GARCH of the same window, and garch an exponential
+    mean (alpha .06, beta .94); `converged` is then False and `message` says so.
 
     Parameters
     ----------
@@ -186,42 +159,41 @@ def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") 
     reference = None if kind == "garch" else estimate("garch", returns, distribution)
     limit = reference.log_likelihood if reference is not None and reference.converged else None
     names = ("mu", *COEFFICIENTS[kind], *(("nu",) if distribution == "t" else ()))
-    start = backcast(returns - returns.mean())
+    backcast = initial_variance(returns - returns.mean())
     accepted: list[tuple[float, dict[str, float]]] = []
     refused: list[str] = []
-    for attempt, first in enumerate(_starting_values(kind, distribution, returns, start)):
+    for attempt, first in enumerate(_starting_values(kind, distribution, returns, backcast)):
         if attempt >= STARTS[kind] and accepted:
             break
-        theta, success, reason = _climb(kind, distribution, returns, start, first)
-        values = dict(zip(names, theta.tolist(), strict=True))
-        likelihood = log_likelihood(kind, distribution, theta, returns, start)
-        reason = refusal(kind, values, likelihood, len(returns), limit) or ("" if success else reason)
+        theta, success, reason = _maximise(kind, distribution, returns, backcast, first)
+        params = dict(zip(names, theta.tolist(), strict=True))
+        likelihood = log_likelihood(kind, distribution, theta, returns, backcast)
+        reason = refusal(kind, params, likelihood, len(returns), limit) or ("" if success else reason)
         if reason:
             refused.append(reason)
         else:
-            accepted.append((likelihood, values))
-    said = (
-        f"{len(refused)} of {len(refused) + len(accepted)} starting values refused: {'; '.join(dict.fromkeys(refused))}"
-    )
+            accepted.append((likelihood, params))
+    tried = len(refused) + len(accepted)
+    message = f"{len(refused)} of {tried} starting values refused: {'; '.join(dict.fromkeys(refused))}"
     if accepted:
-        likelihood, values = max(accepted, key=lambda pair: pair[0])
-        return Estimate(kind, values, likelihood, start, message=said if refused else "")
+        likelihood, params = max(accepted, key=lambda pair: pair[0])
+        return Estimate(kind, params, likelihood, backcast, message=message if refused else "")
     if reference is not None:
-        message = f"{said}. The GARCH of the same window stands in. {reference.message}".strip()
-        return Estimate("garch", reference.values, reference.log_likelihood, start, False, message)
-    return _exponential_mean(returns, distribution, start, f"{said}. An exponential mean of .94 stands in.")
+        message = f"{message}. The GARCH of the same window stands in. {reference.message}".strip()
+        return Estimate("garch", reference.params, reference.log_likelihood, backcast, False, message)
+    return _exponential_mean(returns, distribution, backcast, f"{message}. An exponential mean of .94 stands in.")
 
 
-def _exponential_mean(returns: np.ndarray, distribution: Distribution, start: float, message: str) -> Estimate:
-    values = {"mu": float(returns.mean()), "omega": 0.0, "alpha": 0.06, "beta": 0.94}
+def _exponential_mean(returns: np.ndarray, distribution: Distribution, backcast: float, message: str) -> Estimate:
+    params = {"mu": float(returns.mean()), "omega": 0.0, "alpha": 0.06, "beta": 0.94}
     if distribution == "t":
-        values["nu"] = 8.0
-    likelihood = log_likelihood("garch", distribution, np.array(list(values.values())), returns, start)
-    return Estimate("garch", values, likelihood, start, False, message)
+        params["nu"] = 8.0
+    likelihood = log_likelihood("garch", distribution, np.array(list(params.values())), returns, backcast)
+    return Estimate("garch", params, likelihood, backcast, False, message)
 
 
-def _starting_values(kind: Kind, distribution: Distribution, returns: np.ndarray, start: float) -> Iterator[np.ndarray]:
-    """Yield up to `ATTEMPTS` points of a fixed grid, the most likely first."""
+def _starting_values(kind: Kind, distribution: Distribution, returns: np.ndarray, backcast: float) -> list[np.ndarray]:
+    """Return up to `ATTEMPTS` points of a fixed grid, the most likely first."""
     variance, mean = returns.var(), returns.mean()
     grid: list[list[float]] = []
     for keep, alpha, gamma in product((0.9, 0.97, 0.99), (0.03, 0.08, 0.15), (0.05, 0.15)):
@@ -232,8 +204,7 @@ def _starting_values(kind: Kind, distribution: Distribution, returns: np.ndarray
         elif gamma == 0.05:
             grid.append([mean, variance * (1 - keep), alpha, keep - alpha])
     points = [np.array([*point, 8.0] if distribution == "t" else point) for point in grid]
-    points.sort(key=lambda theta: -log_likelihood(kind, distribution, theta, returns, start))
-    yield from points[:ATTEMPTS]
+    return sorted(points, key=lambda theta: -log_likelihood(kind, distribution, theta, returns, backcast))[:ATTEMPTS]
 
 
 def _limits(kind: Kind, distribution: Distribution, returns: np.ndarray) -> list[tuple[float, float]]:
@@ -242,8 +213,8 @@ def _limits(kind: Kind, distribution: Distribution, returns: np.ndarray) -> list
     tail = [(2.05, 500.0)] if distribution == "t" else []
     if kind == "egarch":
         level = 2.0 + 0.5 * abs(float(np.log(variance)))
-        # With alpha < 0 a small variance makes the next one smaller still: the likelihood turns jagged
-        # and its peaks are garbage thousands of units apart.
+        # With alpha < 0 a small variance makes the next one smaller still: the likelihood turns jagged and its maxima
+        # are spurious, thousands of units apart.
         return [(-mean, mean), (-level, level), (0.0, 1.0), (-1.0, 1.0), (0.0, MAX_PERSISTENCE), *tail]
     gamma = [(-1.0, 2.0)] if kind == "gjr" else []
     return [(-mean, mean), (1e-6 * variance, 10 * variance), (0.0, 1.0), *gamma, (0.0, 1.0), *tail]
@@ -259,8 +230,8 @@ def _constraints(kind: Kind, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([row + [0.0] * (size - 5) for row in rows]), np.array([MAX_PERSISTENCE, 0.0])
 
 
-def _climb(
-    kind: Kind, distribution: Distribution, returns: np.ndarray, start: float, first: np.ndarray
+def _maximise(
+    kind: Kind, distribution: Distribution, returns: np.ndarray, backcast: float, first: np.ndarray
 ) -> tuple[np.ndarray, bool, str]:
     """Maximise from `first`, restarting at the end while that still gains; return (theta, success, reason)."""
     from scipy.optimize import minimize
@@ -270,18 +241,17 @@ def _climb(
     limits = [(low / s, high / s) for (low, high), s in zip(_limits(kind, distribution, returns), scale, strict=True)]
     matrix, offset = _constraints(kind, len(first))
     matrix = matrix * scale
-    constraints = (
-        [{"type": "ineq", "fun": lambda x: (matrix * x).sum(axis=1) + offset, "jac": lambda x: matrix}]
-        if len(offset)
-        else []
-    )
-    loss: Callable[[np.ndarray], float] = lambda x: -log_likelihood(kind, distribution, x * scale, returns, start)  # noqa: E731
+    constraint = {"type": "ineq", "fun": lambda x: (matrix * x).sum(axis=1) + offset, "jac": lambda x: matrix}
     point, value = first / scale, np.inf
     for _ in range(4):
         result = minimize(
-            loss, point, method="SLSQP", bounds=limits, constraints=constraints,
+            lambda x: -log_likelihood(kind, distribution, x * scale, returns, backcast),
+            point,
+            method="SLSQP",
+            bounds=limits,
+            constraints=[constraint] if len(offset) else [],
             options={"ftol": 1e-8, "maxiter": 200, "eps": _STEP},
-        )  # fmt: skip
+        )
         gain, point, value = value - result.fun, result.x, result.fun
         if not gain > 1e-3:
             break

@@ -1,12 +1,10 @@
 """The small LSTM on log variances: expanding window, QLIKE loss, five seeds averaged in logs.
 
-ln f_h = anchor_t + k_h + o_h: the network corrects the log of the 22-day mean, so an untrained one is
-that mean. It trains on every row before the cut-off, from a cold start each month, and has no
-validation rows: its number of epochs was chosen on 2004-2008, and its history has no validation loss.
-
-The batches grow from 64 to 256 rows while the rate falls from .005. On 2004-2008 that scores as 64 rows
-throughout and .003 do (QLIKE of the S&P 500 .294 against .296, of the NASDAQ .263 against .265), in three
-quarters of the time.
+ln f_h = anchor_t + k_h + o_h: the network corrects the log of the 22-day mean, so an untrained one is that mean. It
+trains on every row before the cut-off, from a cold start each month, without validation rows: its number of epochs was
+chosen on 2004-2008. The batches grow from 64 to 256 rows while the rate falls from .005. On 2004-2008 that scores as 64
+rows throughout and .003 do (QLIKE of the S&P 500 .294 against .296, of the NASDAQ .263 against .265), in three quarters
+of the time.
 """
 
 from __future__ import annotations
@@ -34,15 +32,7 @@ class Lstm(EnsembleModel):
     units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
 
     def network(self, horizons: int) -> StackedLstm:
-        """Return the stack of networks, one per seed, not drawn yet."""
+        """See `EnsembleModel.network`."""
         from volassets.models.networks import StackedLstm
 
-        return StackedLstm(
-            self.seeds,
-            channels=len(CHANNELS),
-            static=len(STATIC),
-            horizons=horizons,
-            units=self.units,
-            head=self.head_units,
-            dropout=self.dropout,
-        )
+        return StackedLstm(self.seeds, len(CHANNELS), len(STATIC), horizons, self.units, self.head_units, self.dropout)

@@ -1,22 +1,20 @@
 """The reference recipe: a two-layer LSTM on the selected indicators of a rolling window.
 
-It follows the notebook's numbers (every one a setting) and this package's rules: its features are the
-selected ones of the recipe with the month's scaler, its labels are the annualised volatilities
-sqrt(252 y_h) of the score's own targets, one output per horizon, and training and validation rows
-lie before the cut-off, the validation rows last. Labels that reach over the end of a part are kept: only
-those that reach over the cut-off are unknown.
+It follows the notebook's numbers (every one a setting) and this package's rules: its features are the selected ones of
+the recipe with the month's scaler, its labels are the annualised volatilities sqrt(252 y_h) of the score's own targets,
+one output per horizon, and training and validation rows lie before the cut-off, the validation rows last. Labels that
+reach over the end of a part are kept: only those that reach over the cut-off are unknown.
 
-Two things are options of ours. `bias_correction` multiplies the variances of each horizon by the mean of y/f
-over the window's rows. `precision` lets the steps of the training multiply in bfloat16 where the CPU
-does so itself; weights, validation and forecasts are float32 (on 24 months of 2004-2005 the QLIKE is .2911 with it and
-.2910 without). A CPU without AVX-512 has no LSTM in bfloat16: asked for it, the model refuses to be fitted there.
+Two settings are additions: `bias_correction` multiplies the variances of each horizon by the mean of y/f over the
+training rows, and `precision` lets training steps multiply in bfloat16 where the CPU does so itself; weights,
+validation and forecasts are float32 (on 24 months of 2004-2005 the QLIKE is .2911 with it and .2910 without).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass as plain_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,14 +23,12 @@ from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
 from volassets.features.catalogue import RECIPE
-from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.processor import why_no_bfloat16
-from volassets.models.protocol import TRADING_DAYS, Fit, Model, Probe, Window
+from volassets.models.protocol import TRADING_DAYS, Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
 
 if TYPE_CHECKING:
     from volassets.models.networks import ReferenceLstm
-    from volassets.models.training import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -74,13 +70,7 @@ class LstmReference(Model):
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
 
     def check_machine(self) -> None:
-        """Refuse a `precision` that this machine surely lacks, without loading PyTorch.
-
-        Raises
-        ------
-        InputError
-            If it is bfloat16 and the training would run on a CPU without AVX-512.
-        """
+        """See `Model.check_machine`; bfloat16 is refused on a CPU without AVX-512."""
         reason = why_no_bfloat16(self.device) if self.precision == "bfloat16" else ""
         if reason:
             raise self._no_bfloat16(reason)
@@ -98,19 +88,11 @@ class LstmReference(Model):
         Raises
         ------
         InputError
-            If no feature of the recipe is selected, the window has too few rows, or the machine has no LSTM in
-            the `precision`.
+            If no feature of the recipe is selected, there are too few rows, or the machine lacks the `precision`.
         """
         import torch
 
-        from volassets.models.training import (
-            Trainer,
-            cut,
-            history_frame,
-            lstm_in_bfloat16,
-            machine_kind,
-            one_thread,
-        )
+        from volassets.models.training import Hyperparameters, Trainer, cut, lstm_in_bfloat16, machine_kind, one_thread
 
         self.check_machine()
         if self.precision == "bfloat16" and not lstm_in_bfloat16(self.device):
@@ -137,7 +119,8 @@ class LstmReference(Model):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = self.network(len(inputs.names), len(window.horizons))
-            trainer = Trainer(network, self.recipe(), [seed], self.device)
+            numbers = Hyperparameters.of(self, last_batch_size=self.batch_size, decoupled=False)
+            trainer = Trainer(network, numbers, [seed], self.device)
             trainer.fit(cut(tensors, 0, n_train), cut(tensors, n_train, n_validation))
             fitted = trainer.predict(tensors[0])[0].double().numpy()
         bias = (targets / fitted**2).sum(axis=1) / realised.sum(axis=1)
@@ -155,12 +138,12 @@ class LstmReference(Model):
             },
             message="" if trainer.best_epoch < self.epochs else f"still better at the last epoch, {self.epochs}",
             tensors=weights_of(network),
-            history=history_frame(trainer.history),
+            history=trainer.history_frame(),
             computed_on=machine_kind(trainer.device, "bfloat16" if network.short else "float32"),
         )
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast the mean daily variance of the next h sessions; see `Model.forecast`."""
+        """See `Model.forecast`; NaN where a day of the sequence is missing."""
         network = self._restored(fit)
         sequence = SelectedInputs.of_fit(fit, self.sequence_length).build(features)
         rows = rows_of(features, origins)
@@ -172,7 +155,7 @@ class LstmReference(Model):
         return forecast_frame(dict(zip(fit.horizons, variance, strict=True)), origins)
 
     def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
-        """Return the fitted network on `origins`, for permutation importance."""
+        """See `Model.probe`."""
         import torch
 
         from volassets.models.training import one_thread
@@ -194,38 +177,12 @@ class LstmReference(Model):
         from volassets.models.networks import ReferenceLstm
         from volassets.models.training import multiplies_bfloat16
 
-        return ReferenceLstm(
-            inputs,
-            horizons,
-            hidden=self.hidden,
-            layers=self.layers,
-            days=self.sequence_length,
-            dropout=self.dropout,
-            loss=self.loss,
-            short=self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device)),
-        )
-
-    def recipe(self) -> Recipe:
-        """Return the numbers of the training run."""
-        from volassets.models.training import Recipe
-
-        return Recipe(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            last_batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            rate_factor=self.rate_factor,
-            rate_patience=self.rate_patience,
-            weight_decay=self.weight_decay,
-            decoupled=False,
-            clip=self.clip,
-            patience=self.patience,
-        )
+        short = self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
+        sizes = {"hidden": self.hidden, "layers": self.layers, "days": self.sequence_length}
+        return ReferenceLstm(inputs, horizons, **sizes, dropout=self.dropout, loss=self.loss, short=short)
 
     def _restored(self, fit: Fit) -> ReferenceLstm:
-        network = self.network(len(fit.parameters["features"]), len(fit.horizons))
-        load_weights(network, fit.tensors)
-        return network
+        return load_weights(self.network(len(fit.parameters["features"]), len(fit.horizons)), fit.tensors)
 
 
 @plain_dataclass(frozen=True)
@@ -239,7 +196,7 @@ class SelectedInputs:
 
     @classmethod
     def of_window(cls, window: Window, length: int) -> SelectedInputs:
-        """Take the window's selection; lagged returns belong to the recipe whatever the lags."""
+        """Take the window's selection; lagged returns are in the recipe, whatever the lags."""
         if window.selection is None or window.selection.empty:
             raise InputError(
                 f"the window of {window.ticker} in {window.month:%Y-%m} has no feature selection: "
@@ -253,13 +210,13 @@ class SelectedInputs:
 
     @classmethod
     def of_fit(cls, fit: Fit, length: int) -> SelectedInputs:
-        """Take what the fit was made with."""
-        stored: dict[str, Any] = fit.parameters
-        return cls(tuple(stored["features"]), np.asarray(stored["center"]), np.asarray(stored["scale"]), length)
+        """Take those of a fit."""
+        center, scale = (np.asarray(fit.parameters[name]) for name in ("center", "scale"))
+        return cls(tuple(fit.parameters["features"]), center, scale, length)
 
     def build(self, features: pd.DataFrame) -> np.ndarray:
         """Return the sequence of every row, float32 (days, features, rows); NaN where a day is missing."""
         values = (features[list(self.names)].to_numpy(np.float64) - self.center) / self.scale
         padded = np.concatenate([np.full((self.length - 1, len(self.names)), np.nan), values])
-        windows = np.lib.stride_tricks.sliding_window_view(padded.astype(np.float32), self.length, axis=0)
-        return np.ascontiguousarray(windows.transpose(2, 1, 0))
+        sequences = np.lib.stride_tricks.sliding_window_view(padded.astype(np.float32), self.length, axis=0)
+        return np.ascontiguousarray(sequences.transpose(2, 1, 0))

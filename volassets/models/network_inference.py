@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BLOCK = 64
+AnyNetwork = TypeVar("AnyNetwork", bound="nn.Module")
 
 
 def in_blocks(
@@ -20,9 +21,8 @@ def in_blocks(
 ) -> np.ndarray:
     """Return the values of `function` at `rows`, shape (outputs, len(rows)).
 
-    The products behind a network may round differently in another batch size or at another place
-    of a batch. So a row is computed at its own place (row modulo 64) of a block of 64 rows, on the
-    CPU with one thread, whatever else is asked for.
+    The products behind a network may round differently in another batch size or at another place of a batch. So a row
+    is always computed at its own place (row modulo 64) of a block of 64 rows, on the CPU with one thread.
 
     Parameters
     ----------
@@ -31,14 +31,7 @@ def in_blocks(
     arrays_of : callable
         From row numbers to the function's inputs, rows last; NaN is read as 0.
     rows : ndarray of int
-        Row numbers of the feature table.
-    n : int
-        Rows of the table.
-
-    Raises
-    ------
-    InputError
-        If no row is asked for.
+        Row numbers of a feature table of `n` rows, at least one.
     """
     import torch
 
@@ -46,9 +39,7 @@ def in_blocks(
 
     if not len(rows):
         raise InputError("no origin was given: name at least one.")
-    blocks = rows // BLOCK
-    outputs = []
-    order = []
+    blocks, outputs, order = rows // BLOCK, [], []
     with one_thread(), torch.no_grad():
         for block in np.unique(blocks):
             wanted = np.flatnonzero(blocks == block)
@@ -60,9 +51,7 @@ def in_blocks(
                 tensors.append(tensor)
             outputs.append(function(*tensors).double().numpy()[:, rows[wanted] - block * BLOCK])
             order.append(wanted)
-    values = np.empty((len(outputs[0]), len(rows)))
-    values[:, np.concatenate(order)] = np.concatenate(outputs, axis=1)
-    return values
+    return np.concatenate(outputs, axis=1)[:, np.argsort(np.concatenate(order))]
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
@@ -70,11 +59,11 @@ def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.detach().cpu().numpy().copy() for name, value in network.named_parameters()}
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
-    """Put the weights of a fit into a fresh network, ready to forecast."""
+def load_weights(network: AnyNetwork, tensors: Mapping[str, np.ndarray]) -> AnyNetwork:
+    """Return `network` with the weights of a fit, ready to forecast."""
     import torch
 
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(torch.from_numpy(np.array(tensors[name])))
-    network.eval()
+    return network.eval()

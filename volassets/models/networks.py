@@ -1,8 +1,7 @@
 """The networks. Rows are the last dimension of inputs and outputs; weights of a stack the first.
 
-A stack holds the same network several times, once per seed. All of them read the same rows, so one
-batched product per layer serves them all; on a CPU it is the number of operations, not of flops,
-that costs, and on a GPU even more so.
+A stack holds the same network several times, once per seed. All read the same rows, so one batched product per layer
+serves them all: on a CPU the number of operations costs, not that of flops, and on a GPU even more so.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Stacked(Network):
         raise NotImplementedError
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
-        """Return the dropout factors of an epoch, shape (stack, dropped, n_rows), each network from its generator."""
+        """Return the dropout factors of an epoch, shape (stack, dropped, n_rows)."""
         if not self.dropout:
             return ()
         return (dropout_factors(self.dropout, (sum(self.dropped), n_rows), generators).to(self.output.device),)
@@ -134,17 +133,9 @@ class StackedTransformer(Stacked):
     """One pre-norm block with learned positions; the encoding is its last token and the mean of all tokens."""
 
     def __init__(
-        self,
-        stack: int,
-        channels: int,
-        static: int,
-        horizons: int,
-        width: int,
-        heads: int,
-        days: int,
-        head: int,
-        dropout: float,
-    ) -> None:
+        self, stack: int, channels: int, static: int, horizons: int,
+        width: int, heads: int, days: int, head: int, dropout: float,
+    ) -> None:  # fmt: skip
         super().__init__(stack, 2 * width, static, head, horizons, dropout)
         self.heads = heads
         self.embed = uniform(stack, channels, width, fan_in=channels)
@@ -171,7 +162,7 @@ class StackedTransformer(Stacked):
         """See `Stacked.encode`."""
         days, _, n = sequence.shape
         tokens, (queries, keys, values) = self.queries_keys_values(sequence)
-        # Keys before queries: a softmax over the middle dimension is the faster one.
+        # Keys before queries: a softmax over the middle dimension is faster.
         scores = torch.bmm(keys / math.sqrt(keys.shape[2]), queries.transpose(1, 2))
         seen = torch.bmm(values.transpose(1, 2), scores.softmax(dim=1))
         seen = seen.view(self.stack * n, -1, days).transpose(1, 2).reshape(self.stack, n * days, -1)
@@ -182,7 +173,7 @@ class StackedTransformer(Stacked):
         return torch.cat([tokens[:, :, -1], tokens.mean(dim=2)], dim=2).transpose(1, 2)
 
     def attention(self, sequence: Tensor) -> Tensor:
-        """See `Stacked.attention`: what the last token looks at, mean over heads."""
+        """See `Stacked.attention`; that of the last token, mean over heads."""
         days, _, n = sequence.shape
         _, (queries, keys, _) = self.queries_keys_values(sequence)
         scores = (queries[:, -1:] * keys).sum(dim=2) / math.sqrt(keys.shape[2])
@@ -214,7 +205,7 @@ class ReferenceLstm(Network):
         self.row_loss: Callable[[Tensor, Tensor], Tensor] = {"qlike": qlike_of_volatility, "mse": squared_error}[loss]
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
-        """Return the dropout factors of an epoch: between the layers for every day, and of the last state."""
+        """Return the dropout factors of an epoch: between the layers per day, and of the last state."""
         if not self.dropout:
             return ()
         hidden, device = self.output.in_features, self.output.weight.device

@@ -1,18 +1,14 @@
-"""What the processor can multiply, as far as the system says: a run asks before it writes, without loading PyTorch.
+"""Whether the processor can train an LSTM in bfloat16, found without loading PyTorch.
 
-PyTorch leaves an LSTM on a CPU to oneDNN, which has no bfloat16 one for x86 processors without AVX-512. Where
-nothing is certain (another system, a newer instruction set, a GPU that may be there) the answer here is that nothing
-speaks against it, and the fit asks PyTorch.
+PyTorch leaves an LSTM on a CPU to oneDNN, which has no bfloat16 one for x86 processors without AVX-512. In doubt
+(another system, a newer instruction set, a GPU) nothing is refused here, and the fit asks PyTorch.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
 from pathlib import Path
-
-from volassets.models.protocol import Model
 
 CPUINFO = Path("/proc/cpuinfo")
 GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
@@ -23,36 +19,18 @@ BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI"})
 EMULATED = frozenset({"AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"})
 
 
-def require_machine(models: Iterable[Model]) -> None:
-    """Let every model that asks something of the machine check it.
-
-    Raises
-    ------
-    InputError
-        If a model cannot be fitted here.
-    """
-    for model in models:
-        model.check_machine()
-
-
 def instruction_limit() -> tuple[str, str]:
     """Return the variable that limits oneDNN and its value in capitals; two empty texts without one."""
     return next(((name, os.environ[name].upper()) for name in LIMITS if os.environ.get(name)), ("", ""))
 
 
 def multiplies_bfloat16_itself() -> bool:
-    """Return whether oneDNN may use bfloat16 products of the processor, if that has them."""
+    """Return whether oneDNN may use the processor's bfloat16 products, if there are any."""
     return instruction_limit()[1] not in BELOW_AVX512 | EMULATED
 
 
 def why_no_bfloat16(device: str) -> str:
-    """Return what keeps an LSTM from training in bfloat16 on `device`; empty where nothing surely does.
-
-    Parameters
-    ----------
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    """
+    """Return what keeps an LSTM from training in bfloat16 on `device` (auto, cpu, cuda, mps); empty if nothing does."""
     elsewhere = device not in ("auto", "cpu") or (device == "auto" and any(path.exists() for path in GPU_DEVICES))
     if elsewhere or platform.machine() not in ("x86_64", "AMD64"):
         return ""
@@ -66,7 +44,7 @@ def why_no_bfloat16(device: str) -> str:
 
 
 def _flags() -> frozenset[str]:
-    """Return the processor's features in Linux's names; none where the system has no such list."""
+    """Return the processor's features in Linux's names; none on another system."""
     try:
         lines = CPUINFO.read_text("utf-8", "replace").splitlines()
     except OSError:

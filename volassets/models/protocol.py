@@ -1,11 +1,12 @@
-"""What a model is: a frozen specification that fits a window and forecasts from the fit.
+"""What a model is: a frozen specification that fits a training window and forecasts from the fit.
 
-A model never sees Dagster, the database or a file. Everything it may use for a refit month is in
-the `Window`; everything a forecast needs afterwards is in the `Fit`.
+A model never sees Dagster, the database or a file. All that it may use for a refit month is in the `Window`; all that
+a forecast needs afterwards is in the `Fit`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from volassets.errors import InputError
 from volassets.features.targets import target
 
 TRADING_DAYS = 252
@@ -22,25 +24,20 @@ TRADING_DAYS = 252
 
 @dataclass(frozen=True)
 class Window:
-    """Everything that a fit for one refit month may see.
+    """The training window of one ticker and refit month.
 
     Attributes
     ----------
-    ticker : str
     month : Timestamp
         First day of the refit month: the cut-off.
     features : DataFrame
         Feature table (index ``date``), rows dated before the cut-off only.
-    horizons : tuple of int
-        Forecast horizons in sessions.
     ratio : float
         Proxy ratio c_m over the days before the cut-off.
     selection : DataFrame or None
-        Rows of ``selected_features`` for this month, indexed by feature, with the columns
-        ``selected``, ``center`` and ``scale``; None for a model that uses none.
+        Rows of ``selected_features``, indexed by feature; only for a model with `uses_selection`.
     members : mapping of str to FittedModel
-        Other models with their fits for the same ticker and month, by name; filled for models with
-        ``member_names``.
+        Other models with their fits for the same ticker and month; only for a model with `member_names`.
     """
 
     ticker: str
@@ -56,41 +53,36 @@ class Window:
         return target(self.features["proxy_variance"], horizon, self.ratio)
 
     def seed(self, model: str, number: int = 0) -> int:
-        """Return the seed of one stochastic fit, a function of ticker, month, model and number alone."""
-        return seed_of(self.ticker, self.month, model, number)
+        """Return the seed of one stochastic fit, 63 bits of a hash of ticker, month, model and number."""
+        digest = hashlib.sha256(f"{self.ticker}|{self.month:%Y-%m}|{model}|{number}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of one fit: a table row, and for nets a checkpoint beside it.
+    """The result of one fit: a table row, and for networks a checkpoint beside it.
 
     Attributes
     ----------
-    model : str
-        Registered name.
-    spec : dict
-        The specification that was fitted (its field values, JSON types).
-    ticker, month, horizons, ratio
-        As in the window; `ratio` multiplies proxy variances into close-to-close variances.
-    train_start, train_end : Timestamp
-        First and last bar used.
-    n_train : int
-        Rows used for estimation.
+    model, spec : str, dict
+        Registered name, and the field values of the specification, JSON types.
+    ratio : float
+        Multiplies proxy variances into close-to-close variances.
+    train_start, train_end, n_train : Timestamp, Timestamp, int
+        First and last row used for estimation, and how many.
     parameters : dict
-        Estimates and statistics, JSON types only; everything of the forecast that is not in `tensors`.
-    log_likelihood : float or None
-    converged : bool
+        Estimates and statistics, JSON types; whatever the forecast needs that is not in `tensors`.
     message : str
-        Why not converged, or what was done about it; empty when nothing is to be said.
+        Why not converged, or what was done about it; empty otherwise.
     tensors : mapping of str to ndarray
-        Weights, for nets; stored in a safetensors checkpoint.
+        Weights of a network, kept in a checkpoint.
     history : DataFrame or None
         Columns seed, epoch, train_loss, validation_loss, learning_rate.
     members : mapping of str to FittedModel
-        What a combination is made of; not stored, filled again when loaded.
+        Members of a combination; not stored.
     computed_on : str
-        Device, precision and instruction set that ``auto`` came to, for networks. It stands beside the row and is
-        in no hash: the same settings give slightly different bits on another kind of machine.
+        Device, precision and instruction set of a network's training. In no hash: the same settings give slightly
+        different bits on another kind of machine.
     """
 
     model: str
@@ -115,29 +107,22 @@ class Fit:
 class Model(ABC):
     """A specification: a frozen dataclass whose fields are the settings of its section.
 
-    What a model can do and what it needs is declared here, with defaults, and read from here: the graph, the
-    tables, the audit and the report follow from it.
+    The graph, the tables, the audit and the report follow from what is declared here.
 
     Class variables
     ---------------
-    name : str
-        Registered name: the settings section, the ``model`` column, the label in plots.
-    family : str
-        Names the tables ``<family>_fits`` and ``<family>_forecasts`` and their assets.
+    name, family : str
+        Settings section and ``model`` column; ``<family>_fits`` and ``<family>_forecasts`` are its tables and assets.
     code_version : str
         Raised by hand when the same inputs would give other numbers; makes stored fits stale.
     kind : str
         Library behind the model, as the UI shows it: ``python`` or ``pytorch``.
     scope : {"ticker_month", "month"}
-        What one fit is about: one ticker and month, or one month over all tickers (`PooledModel`).
+        One fit is about one ticker and month, or about one month over all tickers (`PooledModel`).
     stored_fits : bool
-        Whether fits are stored; False where fitting again is as cheap as reading.
-    uses_selection : bool
-        Whether the model reads `Window.selection`: only then is it given one.
-    has_attention : bool
-        Whether `attention` is there.
-    has_importance : bool
-        Whether `probe` is there, so that permuting its inputs tells something.
+        False where fitting again is as cheap as reading.
+    uses_selection, has_attention, has_importance : bool
+        Whether `Window.selection` is needed, and whether `attention` and `probe` are implemented.
     history : int or None
         Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``.
     """
@@ -155,17 +140,11 @@ class Model(ABC):
 
     @property
     def member_names(self) -> tuple[str, ...]:
-        """Names of the models that this one combines; empty for a model that stands alone."""
+        """Names of the models that this one combines."""
         return ()
 
     def check_machine(self) -> None:
-        """Refuse what this machine surely cannot do, without loading anything heavy; a run asks before it writes.
-
-        Raises
-        ------
-        InputError
-            If the model cannot be fitted here.
-        """
+        """Raise an InputError if this machine cannot fit the model; called before a run writes, so loads little."""
         return
 
     @abstractmethod
@@ -174,31 +153,28 @@ class Model(ABC):
 
     @abstractmethod
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast the mean daily variance of sessions t+1 .. t+h for each origin t.
+        """Forecast the mean daily variance of sessions t+1 .. t+h for each origin t, without refitting.
 
         Parameters
         ----------
         fit : Fit
-            Never refitted here, only filtered forward.
         features : DataFrame
-            Feature table up to at least the last origin. The row of an origin t uses rows dated
-            <= t only, so later rows may be present and change nothing.
+            Feature table up to at least the last origin. The forecast at t uses rows dated <= t only.
         origins : DatetimeIndex
             Dates in ``features.index``; before or after the cut-off.
 
         Returns
         -------
         DataFrame
-            Index `origins`, one column per horizon, daily variances in decimal, positive; NaN
-            where the model has no forecast (the fit's message says why).
+            Index `origins`, one column per horizon, daily variances in decimal, positive; NaN without a forecast.
         """
 
     def attention(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Return the mean weight of each of the last days (lag_days, weight); only with `has_attention`."""
+        """Return the mean attention of the last days: columns lag_days (0 is the origin) and weight (sums to 1)."""
         raise TypeError(f"{self.name} has no attention")
 
     def probe(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> Probe:
-        """Return the fit on `origins` with inputs that can be shuffled; only with `has_importance`."""
+        """Return the fit on `origins` with inputs that can be shuffled, for permutation importance."""
         raise TypeError(f"{self.name} has no inputs to shuffle")
 
 
@@ -208,15 +184,12 @@ class PooledModel(Model):
     scope: ClassVar[str] = "month"
 
     def fit(self, window: Window) -> Fit:
-        """Fit a pool of one ticker, as `fit_pool` does."""
+        """Fit a pool of one ticker."""
         return self.fit_pool({window.ticker: window})[window.ticker]
 
     @abstractmethod
     def fit_pool(self, windows: Mapping[str, Window]) -> dict[str, Fit]:
-        """Estimate on the windows of all tickers, sorted by name; return one fit per ticker.
-
-        A pure function of the windows, whatever their order in the settings' list.
-        """
+        """Estimate on the windows of all tickers, whatever their order; return one fit per ticker."""
 
 
 @dataclass(frozen=True)
@@ -249,24 +222,56 @@ class Probe:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model with one of its fits: what a combination is made of.
-
-    Attributes
-    ----------
-    model : Model
-        The specification that `fit` was made with.
-    fit : Fit
-    """
+    """A model with one of its fits, as a member of a combination."""
 
     model: Model
     fit: Fit
 
     def forecast(self, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
-        """Forecast from the fit alone, as `Model.forecast` does."""
+        """Forecast as `Model.forecast` does."""
         return self.model.forecast(self.fit, features, origins)
 
 
-def seed_of(ticker: str, month: pd.Timestamp, model: str, number: int) -> int:
-    """Return a 63-bit seed from ticker, month, model and seed number; stable across machines."""
-    digest = hashlib.sha256(f"{ticker}|{month:%Y-%m}|{model}|{number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+def field_values(model: Model) -> dict[str, Any]:
+    """Return the settings of a model as JSON types: the `Fit.spec` that it can be rebuilt from."""
+    values = dataclasses.asdict(model)  # type: ignore[call-overload]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def new_fit(model: Model, window: Window, rows: pd.DatetimeIndex, **fields: Any) -> Fit:
+    """Return the fit of `model` on the training `rows` (dates, in order) of `window`, with `fields` as in `Fit`.
+
+    Raises
+    ------
+    InputError
+        If there is no row.
+    """
+    if rows.empty:
+        raise InputError(
+            f"{window.ticker} has no usable row before {window.month:%Y-%m-%d} for {model.name}: choose a later month."
+        )
+    return Fit(
+        model=model.name,
+        spec=field_values(model),
+        ticker=window.ticker,
+        month=window.month,
+        horizons=window.horizons,
+        ratio=window.ratio,
+        train_start=rows[0],
+        train_end=rows[-1],
+        n_train=len(rows),
+        **fields,
+    )
+
+
+def forecast_frame(columns: Mapping[int, np.ndarray], origins: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return variances by horizon as the frame that `Model.forecast` promises."""
+    return pd.DataFrame(dict(columns), index=origins, dtype=np.float64)
+
+
+def rows_of(features: pd.DataFrame, origins: pd.DatetimeIndex) -> np.ndarray:
+    """Return the row numbers of `origins` in `features`; raise an InputError if one is not there."""
+    rows = features.index.get_indexer(origins)
+    if (rows < 0).any():
+        raise InputError(f"origin {origins[rows < 0][0]:%Y-%m-%d} is not a row of the feature table: build it first.")
+    return rows

@@ -18,20 +18,13 @@ tanh_backward = torch.ops.aten.tanh_backward
 class Workspace:
     """The arrays of one pass and their views of each day, kept from batch to batch.
 
-    Taking hundreds of views costs as much as a tenth of a small batch. A forward pass overwrites what the
-    one before it left, so a backward pass must come first.
+    Taking hundreds of views costs as much as a tenth of a small batch. A forward pass overwrites the one before it, so
+    a backward pass must come first; `passes` counts them.
 
     Parameters
     ----------
     weights : Tensor, shape (stack, 4 * units, channels + 1 + units)
     sequence : Tensor, shape (days, channels, n)
-
-    Attributes
-    ----------
-    inputs : Tensor, shape (days + 1, stack, channels + 1 + units, n)
-        The input of a day, a one for the bias and the state before it, so that a day is one product.
-    passes : int
-        Forward passes so far.
     """
 
     def __init__(self, weights: Tensor, sequence: Tensor) -> None:
@@ -40,6 +33,7 @@ class Workspace:
         units = columns - channels - 1
         self._like = _like(weights, sequence)
         self.passes = 0
+        # Per day its input, a one for the bias and the state before it: a day is one product.
         self.inputs = weights.new_zeros(days + 1, stack, columns, n)
         self.sequence = self.inputs[:days, :, :channels]
         self.inputs[:, :, channels] = 1
@@ -71,15 +65,7 @@ class LstmStates(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, sequence: Tensor, weights: Tensor, space: Workspace) -> Tensor:
-        """Return the states, shape (days, stack, units, n), in the memory of `space`.
-
-        Parameters
-        ----------
-        sequence : Tensor, shape (days, channels, n)
-            Without gradient.
-        weights : Tensor, shape (stack, 4 * units, channels + 1 + units)
-        space : Workspace
-        """
+        """Return the states, shape (days, stack, units, n), in the memory of `space`; shapes as there."""
         space.passes += 1
         space.sequence.copy_(sequence.unsqueeze(1))
         for given, gate, sigmoids, enter, keep, show, candidate, before, cell, squash, state in space.forward_days:
@@ -130,13 +116,7 @@ class LastAndPooled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, query: Tensor) -> Tensor:
-        """Return the encoding, shape (stack, 2 * units, n).
-
-        Parameters
-        ----------
-        states : Tensor, shape (days, stack, units, n)
-        query : Tensor, shape (stack, units, 1)
-        """
+        """Return the encoding (stack, 2 * units, n) of states (days, stack, units, n) by queries (stack, units, 1)."""
         share = day_shares(states, query)
         ctx.save_for_backward(states, query, share)
         return torch.cat([states[-1], (states * share.unsqueeze(2)).sum(dim=0)], dim=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from volassets.models.benchmark import Ewma, Naive, Rolling20
 from volassets.models.combination import Combination
+from volassets.models.elastic_net import ElasticNet
 from volassets.models.garch import Egarch, Garch, Gjr
-from volassets.models.linear import ElasticNet, Har, LogHar, LogHarLeverage
+from volassets.models.linear import Har, LogHar, LogHarLeverage
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Model

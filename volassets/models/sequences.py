@@ -1,8 +1,8 @@
 """Inputs and labels of the networks on log variances (`lstm`, `transformer`).
 
-An origin t is described by a sequence over the days t-T+1 .. t and by static values at t. Levels of
-variance enter relative to the log of the 22-day mean at t, so an input says how variance differs
-from its recent level, not how high it is. Row t uses rows dated <= t only.
+An origin t has a sequence over the days t-T+1 .. t and static values at t. Levels of variance enter relative to the log
+of the 22-day mean at t, so an input says how variance differs from its recent level, not how high it is. Row t uses
+rows dated <= t only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 from volassets.models.protocol import Window
 
@@ -66,7 +67,7 @@ class Inputs:
     anchor : ndarray, shape (n,)
         Log of the 22-day mean proxy variance at the origin.
     usable : ndarray of bool, shape (n,)
-        False in the warm-up, where an input is NaN.
+        False where an input is NaN.
     """
 
     sequence: np.ndarray
@@ -80,21 +81,13 @@ class Inputs:
 
 
 def build_inputs(features: pd.DataFrame, length: int) -> Inputs:
-    """Return the inputs of every row of `features`, each as an origin.
-
-    Parameters
-    ----------
-    features : DataFrame
-        Feature table; row t uses bars up to the close of t.
-    length : int
-        Days in a sequence, the origin's day the last.
-    """
+    """Return the inputs of every row of `features` as an origin, with sequences of `length` days."""
     columns = {name: features[name].to_numpy(np.float64) for name in features.columns}
     columns["absolute_return_z"] = np.abs(columns["return_z"])
     anchor = columns[ANCHOR]
     days = np.stack([columns[name] for name in CHANNELS], axis=1)
     padded = np.concatenate([np.full((length - 1, len(CHANNELS)), np.nan), days])
-    sequence = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0).transpose(0, 2, 1).copy()
+    sequence = sliding_window_view(padded, length, axis=0).transpose(0, 2, 1).copy()
     sequence[:, :, : len(RELATIVE_CHANNELS)] -= anchor[:, None, None]
     static = np.stack(
         [columns[a] - columns[b] for a, b in STATIC_DIFFERENCES] + [columns[name] for name in STATIC_COLUMNS], axis=1
@@ -131,13 +124,7 @@ class Scaler:
         return {name: values.tolist() for name, values in vars(self).items()}
 
     def apply(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Standardise, clip to +-6 and put the rows last, as the networks want them.
-
-        Returns
-        -------
-        tuple of ndarray, float32
-            Sequence (length, channels, n) and static values (statics, n).
-        """
+        """Standardise, clip to +-6, put the rows last: float32 (length, channels, n) and (statics, n)."""
         sequence = np.clip((inputs.sequence - self.sequence_center) / self.sequence_scale, -LIMIT, LIMIT)
         static = np.clip((inputs.static - self.static_center) / self.static_scale, -LIMIT, LIMIT)
         return (
@@ -148,7 +135,7 @@ class Scaler:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the networks learn: the log of the target over the anchored level e^(anchor + level_h).
+    """The log of the target over the anchored level e^(anchor + level_h).
 
     Attributes
     ----------
@@ -166,7 +153,7 @@ class Labels:
 
 
 def build_labels(window: Window, anchor: np.ndarray, rows: np.ndarray) -> Labels:
-    """Return the labels of the training rows `rows` (positions in ``window.features``)."""
+    """Return the labels of `rows` (positions in ``window.features``), whose anchors are `anchor`."""
     targets = np.stack([window.target(horizon).to_numpy(np.float64)[rows] for horizon in window.horizons])
     realised = np.isfinite(targets)
     ratio = np.where(realised, targets, 0.0) / np.exp(anchor)
@@ -176,7 +163,7 @@ def build_labels(window: Window, anchor: np.ndarray, rows: np.ndarray) -> Labels
     return Labels(level, np.where(realised, np.minimum(log_ratio, LABEL_RANGE[1]), 0.0), realised.astype(np.float64))
 
 
-def training_rows(window: Window, usable: np.ndarray) -> np.ndarray:
-    """Return the positions of rows with inputs and at least the shortest label before the cut-off."""
+def labelled_rows(window: Window, usable: np.ndarray) -> np.ndarray:
+    """Return the positions of the training rows: usable, and at least the shortest label before the cut-off."""
     realised = np.isfinite(window.target(min(window.horizons)).to_numpy(np.float64))
     return np.flatnonzero(usable & realised)

@@ -1,23 +1,25 @@
 """The training loop of every network: tensors in, weights and a history out.
 
-It knows a network, tensors, numbers and a callback. Rows are the last dimension of every tensor. A network may hold a
-stack of equal networks that differ in their seed; they see the same batches and are trained side by
-side, which costs far less than one after the other. None has a part in another's loss, clip or step.
+Rows are the last dimension of every tensor. A network may hold a stack of equal networks that differ in their seed;
+they see the same batches and are trained side by side, which costs far less than one after the other. None has a part
+in another's loss, clip or step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from volassets.models.processor import multiplies_bfloat16_itself
+from volassets.models.protocol import Model
 
 Rows = tuple[Tensor, ...]
 
@@ -28,7 +30,7 @@ class Network(torch.nn.Module):
     stack: int
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
-        """Return what one epoch needs of random numbers beside the order of its rows; may be empty."""
+        """Return the random factors of one epoch, rows last; may be empty."""
         raise NotImplementedError
 
     def loss(self, rows: Rows, noise: Rows) -> Tensor:
@@ -37,28 +39,25 @@ class Network(torch.nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Hyperparameters:
     """The numbers of a training run.
 
     Attributes
     ----------
-    epochs : int
     batch_size, last_batch_size : int
-        Rows per step in the first and in the last epoch, geometric in between, in multiples of
-        `batch_size`.
+        Rows per step in the first and in the last epoch, geometric in between, in multiples of `batch_size`.
     learning_rate, final_rate : float
         First rate, and the last one as a share of it; a half cosine between, over rows seen.
     rate_factor, rate_patience : float, int
-        Instead of the cosine: the factor on the rate after more than so many epochs without a better
-        validation loss. A factor of 1 selects the cosine.
-    weight_decay : float
+        Instead of the cosine: the factor on the rate after more than so many epochs without a better validation
+        loss. A factor of 1 selects the cosine.
     decoupled : bool
         AdamW where True, else Adam with an L2 penalty.
     clip : float
         Largest gradient norm, per network of the stack.
     average : float
-        Decay of the weights' moving average per `batch_size` rows, corrected for its start so that
-        the drawn weights have no part in it; 0 keeps the last weights.
+        Decay of the weights' moving average per `batch_size` rows, corrected for its start so that the drawn weights
+        have no part in it; 0 keeps the last weights.
     patience : int
         Epochs without a better validation loss before stopping; 0 never stops early.
     """
@@ -75,6 +74,12 @@ class Recipe:
     clip: float
     average: float = 0.0
     patience: int = 0
+
+    @classmethod
+    def of(cls, model: Model, **others: Any) -> Hyperparameters:
+        """Return the settings of `model` that have these names, with `others`."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in vars(model).items() if name in names}, **others)
 
     def batch_of_epoch(self, epoch: int, n_rows: int) -> int:
         """Return the rows per step of `epoch` (from 0), at most `n_rows`."""
@@ -94,44 +99,27 @@ class Epoch:
 
 
 class Descent:
-    """The steps of one training run: all weights in one buffer, their average, and the rate.
+    """The steps of one training run: all weights in one buffer, their average, and the rate of the last step."""
 
-    Parameters
-    ----------
-    network : Network
-        On its device; its parameters become views of the buffer.
-    recipe : Recipe
-    n_rows : int
-        Training rows.
-
-    Attributes
-    ----------
-    weights, averaged : Tensor, shape (stack, parameters per network)
-    sizes : list of int
-        Rows per step of every epoch.
-    rate : float
-        Of the last step.
-    """
-
-    def __init__(self, network: Network, recipe: Recipe, n_rows: int) -> None:
-        self.network, self.recipe = network, recipe
+    def __init__(self, network: Network, numbers: Hyperparameters, n_rows: int) -> None:
+        self.network, self.numbers = network, numbers
         self.weights, self.gradient = flatten(network)
         self.parameters = list(network.parameters())
         self.averaged = self.weights.detach().clone()
-        self.sizes = [recipe.batch_of_epoch(epoch, n_rows) for epoch in range(recipe.epochs)]
-        self.rate = recipe.learning_rate
+        self.sizes = [numbers.batch_of_epoch(epoch, n_rows) for epoch in range(numbers.epochs)]
+        self.rate = numbers.learning_rate
         self._rows_to_see = sum(n_rows // size * size for size in self.sizes)
         self._rows_seen = 0
-        self._forgotten = 1.0
-        self._stale = 0
-        self._optimizer = (torch.optim.AdamW if recipe.decoupled else torch.optim.Adam)(
-            [self.weights], lr=self.rate, weight_decay=recipe.weight_decay, fused=self.weights.device.type != "mps"
+        self._share_of_start = 1.0
+        self._bad_epochs = 0
+        self._optimizer = (torch.optim.AdamW if numbers.decoupled else torch.optim.Adam)(
+            [self.weights], lr=self.rate, weight_decay=numbers.weight_decay, fused=self.weights.device.type != "mps"
         )
 
     @property
     def current(self) -> Tensor:
         """Weights that forecast: the average where there is one."""
-        return self.averaged if self.recipe.average else self.weights.detach()
+        return self.averaged if self.numbers.average else self.weights.detach()
 
     def epoch(self, size: int, rows: Rows, noise: Rows) -> tuple[float, ...]:
         """Step through `rows`, `size` at a time; return the mean loss of every network."""
@@ -143,39 +131,36 @@ class Descent:
 
     def step(self, rows: Rows, noise: Rows) -> Tensor:
         """Take one step; return the loss before it, shape (stack,)."""
-        recipe, n_rows = self.recipe, rows[0].shape[-1]
-        if recipe.rate_factor == 1:
+        numbers, n_rows = self.numbers, rows[0].shape[-1]
+        if numbers.rate_factor == 1:
             share = 0.5 * (1 + math.cos(math.pi * self._rows_seen / self._rows_to_see))
-            self.rate = recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * share)
+            self.rate = numbers.learning_rate * (numbers.final_rate + (1 - numbers.final_rate) * share)
         self._optimizer.param_groups[0]["lr"] = self.rate
         loss = self.network.loss(rows, noise)
         parts = torch.autograd.grad(loss.sum(), self.parameters)
         torch.cat([part.reshape(self.network.stack, -1) for part in parts], dim=1, out=self.gradient)
         norm = self.gradient.norm(dim=1, keepdim=True)
-        self.gradient.mul_((recipe.clip / (norm + 1e-6)).clamp_(max=1.0))
+        self.gradient.mul_((numbers.clip / (norm + 1e-6)).clamp_(max=1.0))
         self._optimizer.step()
-        if recipe.average:
-            keep = recipe.average ** (n_rows / recipe.batch_size)
-            self._forgotten *= keep
-            self.averaged.lerp_(self.weights.detach(), (1 - keep) / (1 - self._forgotten))
+        if numbers.average:
+            keep = numbers.average ** (n_rows / numbers.batch_size)
+            self._share_of_start *= keep
+            self.averaged.lerp_(self.weights.detach(), (1 - keep) / (1 - self._share_of_start))
         self._rows_seen += n_rows
         return loss.detach()
 
-    def step_on_plateau(self, stale: int) -> None:
-        """Lower the rate at a plateau, after `stale` epochs without a better validation loss."""
-        self._stale = self._stale + 1 if stale else 0
-        if self._stale > self.recipe.rate_patience:
-            self.rate, self._stale = self.rate * self.recipe.rate_factor, 0
+    def step_on_plateau(self, improved: bool) -> None:
+        """Lower the rate after more than `rate_patience` epochs in a row without a better validation loss."""
+        self._bad_epochs = 0 if improved else self._bad_epochs + 1
+        if self._bad_epochs > self.numbers.rate_patience:
+            self.rate, self._bad_epochs = self.rate * self.numbers.rate_factor, 0
 
 
 class Trainer:
-    """Trains one network (or stack) on one device.
+    """Trains a stack of networks in place on one device.
 
     Parameters
     ----------
-    network : Network
-        Trained in place; afterwards it holds the weights that forecast.
-    recipe : Recipe
     seeds : sequence of int
         One per network of the stack. They decide the noise; the first one also the rows' order.
     device : str
@@ -188,22 +173,21 @@ class Trainer:
         Epoch (from 1) whose weights are kept: the one of least validation loss, else the last.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, seeds: Sequence[int], device: str = "auto") -> None:
+    def __init__(self, network: Network, numbers: Hyperparameters, seeds: Sequence[int], device: str = "auto") -> None:
         self.device = choose_device(device)
         self.network = network.to(self.device)
-        self.recipe = recipe
+        self.numbers = numbers
         self.seeds = tuple(seeds)
         self.history: list[Epoch] = []
         self.best_epoch = 0
 
-    def fit(self, rows: Rows, validation: Rows = (), on_epoch: Callable[[Epoch], None] | None = None) -> Trainer:
+    def fit(self, rows: Rows, validation: Rows = ()) -> Trainer:
         """Train on `rows`; `validation` rows decide the plateau, the stop and the best epoch."""
         rows, validation = self._here(rows), self._here(validation)
         n_rows = rows[0].shape[-1]
         generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        descent = Descent(self.network, self.recipe, n_rows)
-        best = descent.weights.detach().clone()
-        best_loss, stale = math.inf, 0
+        descent = Descent(self.network, self.numbers, n_rows)
+        best, best_loss = descent.weights.detach().clone(), math.inf
         for epoch, size in enumerate(descent.sizes, start=1):
             order = torch.randperm(n_rows, generator=generators[0]).to(self.device)
             shuffled = tuple(tensor.index_select(-1, order) for tensor in rows)
@@ -214,18 +198,14 @@ class Trainer:
                 with holding(descent.weights, descent.current):
                     validation_loss = self.validate(validation)
             self.history.append(Epoch(epoch, train_loss, validation_loss, descent.rate))
-            if on_epoch:
-                on_epoch(self.history[-1])
-
             mean_loss = sum(validation_loss) / len(validation_loss)
-            if not validation or mean_loss < best_loss:
-                best_loss, stale, self.best_epoch = mean_loss, 0, epoch
+            improved = not validation or mean_loss < best_loss
+            if improved:
+                best_loss, self.best_epoch = mean_loss, epoch
                 best.copy_(descent.current)
-            else:
-                stale += 1
-                if stale == self.recipe.patience:
-                    break
-            descent.step_on_plateau(stale)
+            elif epoch - self.best_epoch == self.numbers.patience:
+                break
+            descent.step_on_plateau(improved)
         with torch.no_grad():
             descent.weights.copy_(best)
         return self
@@ -245,6 +225,16 @@ class Trainer:
         with torch.no_grad():
             return self.network(*self._here(inputs)).cpu()
 
+    def history_frame(self) -> pd.DataFrame:
+        """Return one row per seed and epoch: seed, epoch, train_loss, validation_loss, learning_rate."""
+        rows = [
+            (seed, epoch.number, train, validation, epoch.learning_rate)
+            for epoch in self.history
+            for seed, (train, validation) in enumerate(zip(epoch.train_loss, epoch.validation_loss, strict=True))
+        ]
+        frame = pd.DataFrame(rows, columns=["seed", "epoch", "train_loss", "validation_loss", "learning_rate"])
+        return frame.sort_values(["seed", "epoch"], ignore_index=True)
+
 
 def cut(rows: Rows, start: int, size: int) -> Rows:
     """Return rows `start` .. `start + size` of every tensor, without a copy."""
@@ -252,12 +242,9 @@ def cut(rows: Rows, start: int, size: int) -> Rows:
 
 
 def flatten(network: Network) -> tuple[Tensor, Tensor]:
-    """Move all parameters into one buffer, so that clip, step and average are one operation each.
+    """Return all weights and their gradient as two buffers, shape (stack, parameters per network).
 
-    Returns
-    -------
-    weights, gradient : Tensor, shape (stack, parameters per network)
-        The parameters are views of the weights from now on; the gradient is the weights' own.
+    The parameters become views of the weights, so that clip, step and average are one operation each.
     """
     parameters = list(network.parameters())
     stack = network.stack
@@ -290,26 +277,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def history_frame(history: Sequence[Epoch]) -> pd.DataFrame:
-    """Return one row per seed and epoch: seed, epoch, train_loss, validation_loss, learning_rate."""
-    rows = [
-        (seed, epoch.number, train, validation, epoch.learning_rate)
-        for epoch in history
-        for seed, (train, validation) in enumerate(zip(epoch.train_loss, epoch.validation_loss, strict=True))
-    ]
-    frame = pd.DataFrame(rows, columns=["seed", "epoch", "train_loss", "validation_loss", "learning_rate"])
-    return frame.sort_values(["seed", "epoch"], ignore_index=True)
-
-
 def multiplies_bfloat16(device: str) -> bool:
-    """Return whether the device called `device` is a CPU with bfloat16 products of its own, which oneDNN may use."""
+    """Return whether `device` is a CPU with bfloat16 products of its own, which oneDNN may use."""
     itself = torch.cpu._is_avx512_bf16_supported() and multiplies_bfloat16_itself()
     return choose_device(device).type == "cpu" and bool(itself) and lstm_in_bfloat16("cpu")
 
 
 @cache
 def lstm_in_bfloat16(device: str) -> bool:
-    """Return whether PyTorch trains an LSTM in bfloat16 on the device called `device`; only a try shows it."""
+    """Return whether PyTorch trains an LSTM in bfloat16 on `device`; only a try shows it."""
     place = choose_device(device)
     # The weights drawn for the try must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():

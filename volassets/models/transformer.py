@@ -1,7 +1,4 @@
-"""The small Transformer on log variances: expanding window, QLIKE loss, five seeds averaged in logs.
-
-Inputs, labels, anchor, loss and training are those of `volassets.models.lstm`; only the encoder differs.
-"""
+"""The small Transformer: inputs, labels, loss and training of `volassets.models.lstm` with another encoder."""
 
 from __future__ import annotations
 
@@ -35,17 +32,8 @@ class Transformer(EnsembleModel):
         return self
 
     def network(self, horizons: int) -> StackedTransformer:
-        """Return the stack of networks, one per seed, not drawn yet."""
+        """See `EnsembleModel.network`."""
         from volassets.models.networks import StackedTransformer
 
-        return StackedTransformer(
-            self.seeds,
-            channels=len(CHANNELS),
-            static=len(STATIC),
-            horizons=horizons,
-            width=self.width,
-            heads=self.heads,
-            days=self.sequence_length,
-            head=self.head_units,
-            dropout=self.dropout,
-        )
+        sizes = {"width": self.width, "heads": self.heads, "days": self.sequence_length, "head": self.head_units}
+        return StackedTransformer(self.seeds, len(CHANNELS), len(STATIC), horizons, **sizes, dropout=self.dropout)

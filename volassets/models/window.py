@@ -1,4 +1,4 @@
-"""How the window of one ticker and month is cut, for the assets and for the audit alike."""
+"""How the training window of one ticker and month is cut, for the assets and for the audit alike."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ CALIBRATION_ORIGINS = 500
 
 
 def training_rows(features: pd.DataFrame, month: pd.Timestamp) -> pd.DataFrame:
-    """Return the rows of `features` dated before the cut-off of `month`.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-    """
+    """Return the rows of `features` dated before the cut-off of `month`; raise an InputError if there are none."""
     rows = features.iloc[: training_length(pd.DatetimeIndex(features.index), month)]
     if rows.empty:
         raise InputError(
@@ -46,38 +40,13 @@ def make_window(
     selection: pd.DataFrame | None = None,
     members: Mapping[str, FittedModel] | None = None,
 ) -> Window:
-    """Cut the window that every model of one ticker and month is fitted on.
+    """Return the training window of a month, from a feature table of any length; fields as in `Window`.
 
-    Parameters
-    ----------
-    ticker : str
-    month : Timestamp
-        First day of the refit month: the cut-off. Rows dated on or after it are dropped first, so
-        nothing in the result depends on them.
-    features : DataFrame
-        Feature table of the ticker, index ``date``, of any length.
-    horizons : sequence of int
-        Forecast horizons in sessions.
-    selection : DataFrame, optional
-        The month's selection, indexed by feature; None for models that use none.
-    members : mapping of str to FittedModel, optional
-        What a combination averages.
-
-    Raises
-    ------
-    InputError
-        If no bar is dated before the cut-off.
+    Rows dated on or after the cut-off are dropped first, so nothing in the result depends on them.
     """
     training = training_rows(features, month)
-    return Window(
-        ticker=ticker,
-        month=month,
-        features=training,
-        horizons=tuple(horizons),
-        ratio=proxy_ratio(training["return"], training["proxy_variance"], month),
-        selection=selection,
-        members=dict(members or {}),
-    )
+    ratio = proxy_ratio(training["return"], training["proxy_variance"], month)
+    return Window(ticker, month, training, tuple(horizons), ratio, selection, dict(members or {}))
 
 
 def calibration_origins(
@@ -85,10 +54,9 @@ def calibration_origins(
 ) -> pd.DatetimeIndex:
     """Return up to `count` origins just before the month's first origin, in order.
 
-    The month's first origin is the last bar before the cut-off, so these end one bar earlier and
-    join the month's origins without a gap or an overlap. A month's intervals start from the
-    model's own forecasts at them; which of their outcomes are known at an origin is decided
-    where the intervals are computed.
+    The month's first origin is the last bar before the cut-off, so these end one bar earlier and join the month's
+    origins without a gap or an overlap. Intervals start from the model's forecasts at them, as far as their outcomes
+    are known.
     """
     first_origin = max(training_length(index, month) - 1, 0)
     return index[max(first_origin - count, 0) : first_origin]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
 
 import pandas as pd
 
 from volassets.evaluation import row_checks
 from volassets.evaluation.walk_forward import forecast_month
-from volassets.models.fitting import fit_from_row, fit_to_row, fit_window
+from volassets.models.fit_storage import encode_checkpoint, fit_from_row, fit_to_row, read_checkpoint
 from volassets.models.protocol import Fit, FittedModel, Model, Window
 from volassets.models.window import make_window
 from volassets.pipeline.cells import Partition, Scope
@@ -171,8 +172,9 @@ def window_of(inputs: Inputs, model: Model, members: Mapping[str, FittedModel] |
 
 def fit_rows(inputs: Inputs) -> Output:
     """Return one row of ``<family>_fits``, its training history and its checkpoint."""
-    fit, seconds = fit_window(inputs.model, window_of(inputs, inputs.model))
-    return _stored_fits(inputs, {inputs.partition.ticker: fit}, seconds)
+    window, start = window_of(inputs, inputs.model), perf_counter()
+    fit = inputs.model.fit(window)
+    return _stored_fits(inputs, {inputs.partition.ticker: fit}, perf_counter() - start)
 
 
 def pooled_fit_rows(inputs: Inputs) -> Output:
@@ -180,7 +182,9 @@ def pooled_fit_rows(inputs: Inputs) -> Output:
     horizons = inputs.settings.horizons
     tables = sorted(inputs.features.items())
     windows = {ticker: make_window(ticker, inputs.month, features, horizons) for ticker, features in tables}
-    return _stored_fits(inputs, inputs.model.fit_pool(windows), 0.0)
+    start = perf_counter()
+    fits = inputs.model.fit_pool(windows)
+    return _stored_fits(inputs, fits, perf_counter() - start)
 
 
 def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Output:
@@ -188,11 +192,8 @@ def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Out
     for ticker, fit in fits.items():
         checkpoint = ""
         if fit.tensors:
-            # Imported here: it needs torch's file format, which the other families do not.
-            from volassets.models.checkpoints import encode
-
             checkpoint = checkpoint_path(ticker, inputs.month, model.name, inputs.data_hash)
-            files[checkpoint] = encode(fit, inputs.data_hash, model.code_version)
+            files[checkpoint] = encode_checkpoint(fit, inputs.data_hash, model.code_version)
         rows.append(fit_to_row(fit, seconds, checkpoint, inputs.data_hash, model.code_version))
         if fit.history is not None:
             history.append(fit.history.assign(ticker=ticker))
@@ -234,9 +235,7 @@ def _fitted(inputs: Inputs, model: Model) -> Fit:
     (row,) = rows[rows["model"] == model.name].to_dict("records")
     if not row["checkpoint"]:
         return fit_from_row({str(key): value for key, value in row.items()})
-    from volassets.models.checkpoints import load
-
-    return load(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+    return read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
 
 
 def checkpoint_path(ticker: str, month: pd.Timestamp, model: str, data_hash: str) -> str:

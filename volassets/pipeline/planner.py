@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from volassets.models.base import spec_values
-from volassets.models.protocol import Model
+from volassets.models.protocol import Model, field_values
 from volassets.pipeline.cells import Cell, Partition, Scope
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
@@ -83,7 +82,7 @@ def _change(state: State, step: Step, partition: Partition, model: Model | None)
     version, spec = state.cell_hashes.spec(step.table, partition, model.name)
     if version != model.code_version:
         return f"code version of {model.name} {version} -> {model.code_version}"
-    before, now = json.loads(spec), json.loads(json.dumps(spec_values(model)))
+    before, now = json.loads(spec), field_values(model)
     changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
     return f"settings changed: [{model.name}] {', '.join(changed)}" if changed else CHANGED
 

@@ -7,10 +7,9 @@ import pytest
 from volassets.errors import InputError
 from volassets.evaluation.intervals import adaptive_intervals
 from volassets.features.targets import target
-from volassets.models.forecasting import forecast
 from volassets.models.linear import LogHar
 from volassets.models.window import calibration_origins
-from volassets_tests.models.windows import window_of
+from volassets_tests.models.windows import forecast, window_of
 
 
 def simulated(n: int, seed: int = 0, drift: float = 0.0) -> tuple[pd.Series, pd.Series]:

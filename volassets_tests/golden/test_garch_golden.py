@@ -31,7 +31,7 @@ def test_estimates(
     found = estimate(kind, percent_changes, distribution)
     assert found.converged
     assert found.log_likelihood == pytest.approx(likelihood, abs=6e-4)
-    assert {name: found.values[name] for name in values} == pytest.approx(values, abs=1e-5)
+    assert {name: found.params[name] for name in values} == pytest.approx(values, abs=1e-5)
 
 
 def test_the_oracle_itself_has_not_moved(percent_changes: np.ndarray) -> None:

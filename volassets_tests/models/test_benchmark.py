@@ -7,8 +7,7 @@ from pydantic import ValidationError
 
 from volassets.errors import InputError
 from volassets.models.benchmark import Ewma, Naive, Rolling20
-from volassets.models.forecasting import forecast
-from volassets_tests.models.windows import origins_after, window_of
+from volassets_tests.models.windows import forecast, origins_after, window_of
 
 BENCHMARKS = (Naive(), Rolling20(), Ewma())
 

@@ -7,11 +7,10 @@ import pytest
 from volassets.errors import InputError
 from volassets.models.benchmark import Naive
 from volassets.models.combination import Combination
-from volassets.models.forecasting import forecast
 from volassets.models.garch import Egarch, Gjr
 from volassets.models.linear import LogHarLeverage
 from volassets.models.protocol import FittedModel
-from volassets_tests.models.windows import origins_after, window_of
+from volassets_tests.models.windows import forecast, origins_after, window_of
 
 Members = dict[str, FittedModel]
 NAMES = ("naive", "gjr", "log_har_leverage")

@@ -11,11 +11,10 @@ from sklearn.linear_model import ElasticNet as SklearnElasticNet
 from sklearn.linear_model import ElasticNetCV
 from sklearn.model_selection import TimeSeriesSplit
 
-from volassets.models.elastic_net import choose_and_fit
-from volassets.models.forecasting import forecast
-from volassets.models.linear import ElasticNet, Har, LogHar, LogHarLeverage, least_squares
+from volassets.models.elastic_net import ElasticNet, choose_and_fit
+from volassets.models.linear import Har, LogHar, LogHarLeverage, least_squares
 from volassets.models.protocol import Fit
-from volassets_tests.models.windows import origins_after, window_of
+from volassets_tests.models.windows import forecast, origins_after, window_of
 
 MODELS = (Har(), LogHar(), LogHarLeverage(), ElasticNet())
 by_name = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -110,18 +109,6 @@ def test_bias_correction_makes_the_mean_ratio_one_on_training_rows(
     forecasts = forecast(fit, window.features, pd.DatetimeIndex(window.features.index))
     for horizon in (1, 5, 22):
         assert (window.target(horizon) / forecasts[horizon]).mean() == pytest.approx(1.0, abs=1e-9)
-
-
-@by_name
-def test_a_fit_that_went_through_json_forecasts_the_same_bits(
-    model: Har, fits: dict[str, Fit], sp500_features: pd.DataFrame
-) -> None:
-    fit = fits[model.name]
-    loaded = dataclasses.replace(fit, parameters=json.loads(json.dumps(fit.parameters, allow_nan=False)))
-    origins = origins_after(sp500_features)
-    pd.testing.assert_frame_equal(
-        forecast(loaded, sp500_features, origins), forecast(fit, sp500_features, origins), check_exact=True
-    )
 
 
 def test_har_is_floored_at_the_smallest_label(fits: dict[str, Fit], sp500_features: pd.DataFrame) -> None:

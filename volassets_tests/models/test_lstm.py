@@ -9,7 +9,7 @@ from volassets.errors import InputError
 from volassets.features.targets import target
 from volassets.models.lstm import Lstm
 from volassets.models.protocol import Fit
-from volassets.models.sequences import CHANNELS, STATIC, Scaler, build_inputs, build_labels, training_rows
+from volassets.models.sequences import CHANNELS, STATIC, Scaler, build_inputs, build_labels, labelled_rows
 from volassets_tests.models.windows import origins_after, window_of
 
 SMALL = Lstm(epochs=2, seeds=2)
@@ -67,7 +67,7 @@ def test_scaled_inputs_are_standard_and_clipped(sp500_features: pd.DataFrame) ->
 def test_labels_end_before_the_cut_off(sp500_features: pd.DataFrame) -> None:
     window = window_of(sp500_features, MONTH)
     inputs = build_inputs(window.features, 22)
-    rows = training_rows(window, inputs.usable)
+    rows = labelled_rows(window, inputs.usable)
     labels = build_labels(window, inputs.anchor[rows], rows)
     assert rows[-1] == len(window.features) - 2
     assert (labels.realised == 0).sum(axis=1).tolist() == [0, 4, 21]

@@ -12,7 +12,7 @@ from volassets.errors import InputError
 from volassets.models import processor
 from volassets.models.benchmark import Naive
 from volassets.models.lstm_reference import LstmReference
-from volassets.models.processor import instruction_limit, require_machine, why_no_bfloat16
+from volassets.models.processor import instruction_limit, why_no_bfloat16
 from volassets.models.training import lstm_in_bfloat16, multiplies_bfloat16
 
 WIDE = "fpu avx avx2 avx512f avx512dq avx512bw avx512vl"
@@ -70,9 +70,10 @@ def test_the_older_name_of_the_limit_counts_too(machine, monkeypatch: pytest.Mon
 
 def test_refused_before_a_fit_only_where_it_is_asked_for(machine) -> None:
     machine("fpu avx avx2")
-    require_machine([Naive(), LstmReference(), LstmReference(precision="float32")])
+    for model in (Naive(), LstmReference(), LstmReference(precision="float32")):
+        model.check_machine()
     with pytest.raises(InputError, match=r"lstm_reference\.precision = 'bfloat16'.*lists no.*\"auto\" or \"float32\""):
-        require_machine([Naive(), LstmReference(precision="bfloat16")])
+        LstmReference(precision="bfloat16").check_machine()
 
 
 def test_a_reason_is_never_given_where_pytorch_can() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from volassets.models.networks import StackedLstm, dropout_factors
 from volassets.models.recurrent import LastAndPooled, LstmStates, Workspace
-from volassets.models.training import Network, Recipe, Rows, Trainer, choose_device, flatten, history_frame, one_thread
+from volassets.models.training import Hyperparameters, Network, Rows, Trainer, choose_device, flatten, one_thread
 
 
 class Lines(Network):
@@ -32,8 +32,8 @@ class Lines(Network):
         return (self(x) - y).square().mean(dim=1)
 
 
-def recipe(**changes: float) -> Recipe:
-    numbers = {
+def numbers(**changes: float) -> Hyperparameters:
+    plain = {
         "epochs": 30,
         "batch_size": 16,
         "last_batch_size": 16,
@@ -41,7 +41,7 @@ def recipe(**changes: float) -> Recipe:
         "weight_decay": 0.0,
         "clip": 10.0,
     }
-    return Recipe(**{**numbers, **changes})  # type: ignore[arg-type]
+    return Hyperparameters(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 def line(n: int = 160) -> Rows:
@@ -50,11 +50,9 @@ def line(n: int = 160) -> Rows:
 
 
 def test_loop_finds_the_line_and_keeps_its_history() -> None:
-    seen = []
-    trainer = Trainer(Lines(), recipe(), [1, 2], "cpu").fit(line(), on_epoch=seen.append)
+    trainer = Trainer(Lines(), numbers(), [1, 2], "cpu").fit(line())
     assert trainer.predict(torch.tensor([0.5]))[0].item() == pytest.approx(2.0, abs=0.05)
-    assert seen == trainer.history
-    frame = history_frame(trainer.history)
+    frame = trainer.history_frame()
     assert list(frame.columns) == ["seed", "epoch", "train_loss", "validation_loss", "learning_rate"]
     assert len(frame) == 2 * 30
     assert frame["validation_loss"].isna().all()
@@ -62,14 +60,14 @@ def test_loop_finds_the_line_and_keeps_its_history() -> None:
 
 
 def test_cosine_ends_at_the_share_of_the_first_rate() -> None:
-    trainer = Trainer(Lines(), recipe(final_rate=0.1), [1, 2], "cpu").fit(line())
+    trainer = Trainer(Lines(), numbers(final_rate=0.1), [1, 2], "cpu").fit(line())
     rates = [epoch.learning_rate for epoch in trainer.history]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0.005, rel=0.02)
 
 
 def test_batches_grow_in_multiples_and_never_exceed_the_rows() -> None:
-    growing = recipe(epochs=5, batch_size=64, last_batch_size=256)
+    growing = numbers(epochs=5, batch_size=64, last_batch_size=256)
     assert [growing.batch_of_epoch(epoch, 1000) for epoch in range(5)] == [64, 64, 128, 192, 256]
     assert growing.batch_of_epoch(4, 100) == 100
 
@@ -77,7 +75,7 @@ def test_batches_grow_in_multiples_and_never_exceed_the_rows() -> None:
 def test_early_stop_restores_the_weights_of_the_best_epoch() -> None:
     x, y = line()
     against = (x, -y)
-    trainer = Trainer(Lines(1), recipe(patience=4), [1], "cpu").fit((x, y), against)
+    trainer = Trainer(Lines(1), numbers(patience=4), [1], "cpu").fit((x, y), against)
     losses = [epoch.validation_loss[0] for epoch in trainer.history]
     assert len(losses) == trainer.best_epoch + 4
     assert trainer.best_epoch == losses.index(min(losses)) + 1
@@ -86,15 +84,15 @@ def test_early_stop_restores_the_weights_of_the_best_epoch() -> None:
 
 def test_plateau_lowers_the_rate_after_its_patience() -> None:
     x, y = line()
-    trainer = Trainer(Lines(1), recipe(epochs=6, rate_factor=0.5, rate_patience=1), [1], "cpu").fit((x, y), (x, -y))
+    trainer = Trainer(Lines(1), numbers(epochs=6, rate_factor=0.5, rate_patience=1), [1], "cpu").fit((x, y), (x, -y))
     assert [epoch.learning_rate for epoch in trainer.history] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
 
 
 def test_average_forgets_the_drawn_weights() -> None:
-    still = Trainer(Lines(1), recipe(epochs=1, average=0.999, learning_rate=1e-12), [1], "cpu")
+    still = Trainer(Lines(1), numbers(epochs=1, average=0.999, learning_rate=1e-12), [1], "cpu")
     still.network.intercept.data.fill_(3.0)
     assert still.fit(line()).network.intercept.item() == pytest.approx(3.0)
-    moving = Trainer(Lines(1), recipe(epochs=20, average=0.99), [1], "cpu").fit(line()).network.intercept.item()
+    moving = Trainer(Lines(1), numbers(epochs=20, average=0.99), [1], "cpu").fit(line()).network.intercept.item()
     assert 0.8 < moving < 1.05
 
 
@@ -102,7 +100,7 @@ def test_networks_of_a_stack_do_not_touch_each_other() -> None:
     together, other = Lines(), Lines()
     other.slope.data[1] = 50.0
     for network in (together, other):
-        Trainer(network, recipe(clip=0.5), [1, 2], "cpu").fit(line())
+        Trainer(network, numbers(clip=0.5), [1, 2], "cpu").fit(line())
     assert torch.equal(together.slope[0], other.slope[0])
     assert torch.equal(together.slope[0], together.slope[1])
 
@@ -200,4 +198,4 @@ def test_device_and_threads() -> None:
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
-    assert math.isnan(Trainer(Lines(), recipe(epochs=1), [1, 2], "cpu").fit(line()).history[0].validation_loss[0])
+    assert math.isnan(Trainer(Lines(), numbers(epochs=1), [1, 2], "cpu").fit(line()).history[0].validation_loss[0])

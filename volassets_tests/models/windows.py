@@ -1,12 +1,14 @@
-"""A training window cut the way the pipeline cuts it."""
+"""Training windows cut the way the pipeline cuts them, origins, and forecasts from nothing but a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import pandas as pd
+from pydantic import TypeAdapter
 
-from volassets.models.protocol import FittedModel, Window
+from volassets.models.protocol import Fit, FittedModel, Window
+from volassets.models.registry import MODELS
 from volassets.models.window import make_window, month_selection
 
 
@@ -32,3 +34,8 @@ def origins_after(features: pd.DataFrame, month: str = "2008-10", count: int = 2
     """Return `count` origins from the last row before `month` on, and `before` rows ahead of them."""
     first = features.index.searchsorted(pd.Timestamp(month)) - 1
     return pd.DatetimeIndex(features.index[first - before : first + count])
+
+
+def forecast(fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
+    """Forecast with the model that `fit` describes."""
+    return TypeAdapter(MODELS[fit.model]).validate_python(fit.spec).forecast(fit, features, origins)

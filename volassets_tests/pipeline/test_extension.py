@@ -13,9 +13,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from volassets.definitions import build_definitions
-from volassets.models.base import forecast_frame, new_fit, rows_of
 from volassets.models.benchmark import Naive
-from volassets.models.protocol import Fit, PooledModel, Window
+from volassets.models.protocol import Fit, PooledModel, Window, forecast_frame, new_fit, rows_of
 from volassets.models.registry import MODELS
 from volassets.orchestration.runner import Request, Runner
 from volassets.pipeline import steps as declared

@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file per fit, its JSON header telling everything that is not a weight.
+"""How a fit is stored: a row of ``<family>_fits`` and, for networks, a safetensors checkpoint.
 
-A month's forecasts need the checkpoint and the feature table, nothing else. No pickle: reading a
-file runs no code of it.
+A month's forecasts need these and the feature table, nothing else. No pickle: reading a file runs no code of it. The
+checkpoint's JSON header holds all of the fit but its weights and history.
 """
 
 from __future__ import annotations
@@ -18,48 +18,68 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.models.protocol import Fit
 from volassets.models.registry import MODELS
-from volassets.object_io import read_whole, write_whole
+from volassets.object_io import read_whole
+from volassets.timing import refit_month
 
 FORMAT_VERSION = 1
 HEADER = "volassets"
-# The fields of a fit, as they are in the header; weights and history are not there.
 DATES = ("month", "train_start", "train_end")
 PLAIN = (
-    "model",
-    "spec",
-    "ticker",
-    "horizons",
-    "ratio",
-    "n_train",
-    "parameters",
-    "log_likelihood",
-    "converged",
-    "message",
-)
+    "model", "spec", "ticker", "horizons", "ratio", "n_train", "parameters", "log_likelihood", "converged", "message",
+)  # fmt: skip
 FIELDS = ("format_version", "code_version", "data_hash", "digest", *PLAIN, *DATES)
 
 
-def encode(fit: Fit, data_hash: str, code_version: str) -> bytes:
-    """Return the content of a fit's checkpoint.
+def fit_to_row(fit: Fit, seconds: float, checkpoint: str, data_hash: str, code_version: str) -> dict[str, Any]:
+    """Return the row of ``<family>_fits``: everything of `fit` but its tensors and history."""
+    parameters = {"spec": fit.spec, "horizons": list(fit.horizons), "ratio": fit.ratio, **fit.parameters}
+    kept = ("ticker", "model", "train_start", "train_end", "n_train", "log_likelihood", "converged", "message")
+    return {
+        **{name: getattr(fit, name) for name in kept},
+        "refit_month": fit.month,
+        "parameters": json.dumps(parameters, allow_nan=False, sort_keys=True),
+        "seconds": seconds,
+        "checkpoint": checkpoint,
+        "data_hash": data_hash,
+        "code_version": code_version,
+        "computed_on": fit.computed_on or None,
+    }
+
+
+def fit_from_row(row: Mapping[str, Any]) -> Fit:
+    """Return the fit that `fit_to_row` wrote; floats come back bit for bit."""
+    parameters = json.loads(row["parameters"])
+    return Fit(
+        model=row["model"],
+        spec=parameters.pop("spec"),
+        ticker=row["ticker"],
+        month=refit_month(pd.Timestamp(row["refit_month"])),
+        horizons=tuple(parameters.pop("horizons")),
+        ratio=parameters.pop("ratio"),
+        train_start=pd.Timestamp(row["train_start"]),
+        train_end=pd.Timestamp(row["train_end"]),
+        n_train=int(row["n_train"]),
+        parameters=parameters,
+        log_likelihood=None if pd.isna(row["log_likelihood"]) else float(row["log_likelihood"]),
+        converged=bool(row["converged"]),
+        message=row["message"] or "",
+        computed_on=row.get("computed_on") or "",
+    )
+
+
+def encode_checkpoint(fit: Fit, data_hash: str, code_version: str) -> bytes:
+    """Return the content of the checkpoint of a fit with tensors.
 
     Parameters
     ----------
     fit : Fit
-        With tensors; its history is kept elsewhere (``training_history``).
     data_hash : str
         Identifies the inputs that the fit was made from.
     code_version : str
         Of the model that made it.
-
-    Raises
-    ------
-    InputError
-        If the fit has no tensors.
     """
-    from safetensors.numpy import save as safetensors_bytes
+    from safetensors.numpy import save
 
-    if not fit.tensors:
-        raise InputError(f"the fit of {fit.model!r} has no weights: only networks are kept as checkpoints.")
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in fit.tensors.items()}
     header = {
         "format_version": FORMAT_VERSION,
@@ -69,30 +89,22 @@ def encode(fit: Fit, data_hash: str, code_version: str) -> bytes:
         **{name: getattr(fit, name) for name in PLAIN},
         **{name: f"{getattr(fit, name):%Y-%m-%d}" for name in DATES},
     }
-    return safetensors_bytes(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)})
+    return save(tensors, metadata={HEADER: json.dumps(header, allow_nan=False, sort_keys=True)})
 
 
-def save(fit: Fit, path: str | Path, data_hash: str, code_version: str) -> None:
-    """Write `encode` of a fit to a path or fsspec URL, so that the file is there whole or not at all."""
-    write_whole(path, encode(fit, data_hash, code_version))
-
-
-def load(path: str | Path, data_hash: str | None = None, read: Callable[[str | Path], bytes] = read_whole) -> Fit:
-    """Read a fit, whole and usable by this release, or say why not.
+def read_checkpoint(
+    path: str | Path, data_hash: str | None = None, read: Callable[[str | Path], bytes] = read_whole
+) -> Fit:
+    """Return the fit of a checkpoint, without its history.
 
     Parameters
     ----------
     path : str or Path
-        File that `save` wrote; a path or an fsspec URL.
+        A path or an fsspec URL.
     data_hash : str, optional
-        What the file must have been made from; not looked at where it is None.
+        What the file must have been made from; any where it is None.
     read : callable
-        From the path to the file's content; from memory in the leakage audit.
-
-    Returns
-    -------
-    Fit
-        Without history. `volassets.models.forecasting.forecast` gives its forecasts bit for bit.
+        From the path to the file's content.
 
     Raises
     ------
@@ -100,21 +112,21 @@ def load(path: str | Path, data_hash: str | None = None, read: Callable[[str | P
         If the file is missing, truncated or changed, has no header of ours, is of another format or model
         version, or was made from other data.
     """
-    metadata, tensors = _read(path, read)
+    metadata, tensors = _decoded(path, read)
     header = _header(path, metadata)
     _require_usable(path, header, tensors, data_hash)
     fields = {name: header[name] for name in PLAIN} | {name: pd.Timestamp(header[name]) for name in DATES}
     return Fit(**{**fields, "horizons": tuple(header["horizons"])}, tensors=tensors)
 
 
-def _read(path: str | Path, read: Callable[[str | Path], bytes]) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+def _decoded(path: str | Path, read: Callable[[str | Path], bytes]) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
+    from safetensors.numpy import load
 
     try:
         content = read(path)
-        tensors = decode(content)
-        # Checked by `decode`: eight bytes of length, then that much JSON.
+        tensors = load(content)
+        # Checked by `load`: eight bytes of length, then that much JSON.
         length = int.from_bytes(content[:8], "little")
         return json.loads(content[8 : 8 + length]).get("__metadata__", {}), tensors
     except (FileNotFoundError, IsADirectoryError):
