@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,11 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from volassets.definitions import build_definitions
 from volassets.errors import InputError, VolassetsError
@@ -32,6 +38,8 @@ from volassets.timing import months_between, refit_month
 # Dagster's own event log belongs to the UI; the terminal has the progress.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 COMMAND_LINE = "command line"
+# Who started it sees that it failed, or has stopped it: the daemon does not start it again.
+ONCE = {"dagster/max_retries": "0"}
 
 Months = dict[str, list[pd.Timestamp]]
 
@@ -77,7 +85,8 @@ class Runner:
     ----------
     settings : Settings
         With the tickers of the request in their list.
-    source : PriceSource
+    source : PriceSource or None
+        None takes each ticker's own.
     say : callable
         Given one line at a time of what is about to be done.
     now : datetime, optional
@@ -85,7 +94,7 @@ class Runner:
     """
 
     def __init__(
-        self, settings: Settings, source: PriceSource, say: Callable[[str], None], now: datetime | None = None
+        self, settings: Settings, source: PriceSource | None, say: Callable[[str], None], now: datetime | None = None
     ) -> None:
         self._settings, self._source, self._say, self._now = settings, source, say, now
         self._refused: dict[str, VolassetsError] = {}
@@ -243,19 +252,42 @@ class Runner:
         options = {"force": request.force, "jobs": request.jobs, "models": list(request.models or ())}
         takes_bars = block[0].compute is None
         self._context.fetch_only = {place.ticker for place in asked.get(block[0].name, ())} if takes_bars else None
-        outcome = job.execute_in_process(
-            run_config={**run_config(block_name(block), partitions, pictures=False, **options), **QUIET},
-            instance=instance,
-            asset_selection=[dg.AssetKey(step.name) for step in block if step.name in asked],
-            tags={**described_tags(partitions, COMMAND_LINE), **range_tags(self._settings, partitions)},
-            raise_on_error=False,
+        events = _execute(
+            job,
+            instance,
+            [step.name for step in block if step.name in asked],
+            {**run_config(block_name(block), partitions, pictures=False, **options), **QUIET},
+            {**described_tags(partitions, COMMAND_LINE), **range_tags(self._settings, partitions), **ONCE},
         )
-        if any(_is_interruption(event) for event in outcome.all_events):
+        if any(_is_interruption(event) for event in events):
             raise KeyboardInterrupt
-        texts = [step_error(event) for event in outcome.all_events if event.is_step_failure]
+        texts = [step_error(event) for event in events if event.is_step_failure]
         # Failed cells have reported themselves; this is a failure of the run around them.
         if texts and not result.failures:
             result.failures["", block_name(block)] = texts[0] or "failed"
+
+
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Sequence[str],
+    config: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> Sequence[dg.DagsterEvent]:
+    """Execute assets of a job in this process and return the events of the run.
+
+    As `JobDefinition.execute_in_process`, with the run's origin, without which the UI cannot execute it again.
+    """
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name="volassets.definitions")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="volassets")
+    run = instance.create_run_for_job(
+        job,
+        run_config=config,
+        tags=tags,
+        asset_selection=frozenset(dg.AssetKey(name) for name in assets),
+        remote_job_origin=RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job.name),
+    )
+    return execute_run(InMemoryJob(job), run, instance).all_events
 
 
 def _note_failure(result: Result, progress: Progress) -> None:
