@@ -28,7 +28,7 @@ def build_definitions(settings: Settings, home: Home | None = None, also: tuple[
         assets=build_assets(settings, steps),
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, steps, jobs),
-        sensors=build_sensors(settings, jobs),
+        sensors=build_sensors(settings, steps),
         resources={"home": home or Home(settings)},
         executor=dg.in_process_executor,
     )

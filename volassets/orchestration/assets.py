@@ -24,7 +24,7 @@ from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.report_pages import wants_pages, write_pages
 from volassets.pipeline.state import COMPLETE, NOTHING, State
 from volassets.pipeline.step import Check, Step
-from volassets.pipeline.steps import blocks
+from volassets.pipeline.steps import blocks, following
 from volassets.settings import Settings
 
 PARTITION_TAG = "dagster/partition"
@@ -32,20 +32,30 @@ OWNER = "team:volassets"
 # A failure's text names this many of its cells.
 SHOWN_FAILURES = 20
 
+# After any update of what it is made from, months that were never asked for notwithstanding; once, when the runs that
+# are under way, or those of what it is made from, are over.
+FOLLOWS = dg.AutomationCondition.eager().without(
+    ~dg.AutomationCondition.any_deps_missing()
+) & ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.any_deps_in_progress())
+
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 def build_assets(settings: Settings, steps: Sequence[Step]) -> list[dg.AssetsDefinition]:
     """Return the assets of `steps`, in pipeline order."""
-    return [_block(settings, block, {step.name: step.scope for step in steps}) for block in blocks(steps)]
+    scopes = {step.name: step.scope for step in steps}
+    specs = {step.name: _spec(settings, step, scopes) for step in steps}
+    for step in following(steps):
+        specs[step.name] = specs[step.name].replace_attributes(automation_condition=FOLLOWS)
+    return [_block(settings, block, specs) for block in blocks(steps)]
 
 
-def _block(settings: Settings, block: Sequence[Step], scopes: Mapping[str, Scope]) -> dg.AssetsDefinition:
-    partitions = partitions_of(settings, block[0].scope)
+def _block(settings: Settings, block: Sequence[Step], specs: Mapping[str, dg.AssetSpec]) -> dg.AssetsDefinition:
+    partitions = specs[block[0].name].partitions_def
 
     @dg.multi_asset(
         name=op_name(block_name(block)),
-        specs=[_spec(settings, step, partitions, scopes) for step in block],
+        specs=[specs[step.name] for step in block],
         check_specs=[_check_spec(step, check, partitions) for step in block for check in step.checks],
         can_subset=True,
         backfill_policy=None if partitions is None else dg.BackfillPolicy.single_run(),
@@ -57,12 +67,10 @@ def _block(settings: Settings, block: Sequence[Step], scopes: Mapping[str, Scope
     return compute
 
 
-def _spec(
-    settings: Settings, step: Step, partitions: dg.PartitionsDefinition | None, scopes: Mapping[str, Scope]
-) -> dg.AssetSpec:
+def _spec(settings: Settings, step: Step, scopes: Mapping[str, Scope]) -> dg.AssetSpec:
     return dg.AssetSpec(
         step.name,
-        partitions_def=partitions,
+        partitions_def=partitions_of(settings, step.scope),
         deps=[dg.AssetDep(name, partition_mapping=mapping(step.scope, scopes[name])) for name in step.upstream],
         description=step.description,
         group_name=step.group,
@@ -133,13 +141,12 @@ class _Record:
     def examined(self, steps: Sequence[Step], partitions: Sequence[Partition]) -> Iterator[Event]:
         """Yield the results of checks that were asked for without their assets."""
         for step in steps:
-            found = {
-                partition: {check.name: check.find(self._state, [partition]).get(partition, ())}
-                for check in step.checks
-                for partition in partitions
-                if dg.AssetCheckKey(dg.AssetKey(step.name), check.name) in self._checks
+            found = {check.name: check.find(self._state, partitions) for check in step.checks}
+            places = {
+                place: {name: listed[place] for name, listed in found.items() if place in listed}
+                for place in partitions
             }
-            yield from self._results(step, found, ())
+            yield from self._results(step, places, ())
 
     def right_ones(self, steps: Sequence[Step], partitions: Sequence[Partition]) -> Iterator[Event]:
         """Yield the cells of the run's range that are right although the run fails: only the failed ones are red."""

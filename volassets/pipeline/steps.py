@@ -13,6 +13,7 @@ from itertools import groupby
 from volassets.errors import VolassetsError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS, families
+from volassets.pipeline.cells import Scope
 from volassets.pipeline.comparison_steps import comparison_steps
 from volassets.pipeline.model_steps import model_steps
 from volassets.pipeline.price_steps import price_steps
@@ -37,6 +38,12 @@ def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[St
 def blocks(listed: Sequence[Step]) -> list[tuple[Step, ...]]:
     """Return the steps in runs of one scope: what an orchestrator can materialize together."""
     return [tuple(block) for _, block in groupby(listed, key=lambda step: step.scope)]
+
+
+def following(listed: Sequence[Step]) -> list[Step]:
+    """Return the steps without months that are made from those with: what is brought up to date after them."""
+    months = (Scope.TICKER_MONTH, Scope.MONTH)
+    return [step for block in blocks(listed)[1:] for step in block if step.scope not in months]
 
 
 def graph_steps(settings: Settings, also: Iterable[str] = ()) -> tuple[Step, ...]:

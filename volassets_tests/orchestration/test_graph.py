@@ -67,15 +67,8 @@ def test_names_of_everything(home: Path) -> None:
     checks = {key.name: (key.asset_key.to_user_string(), graph.get(key).blocking) for key in graph.asset_check_keys}
     assert checks == CHECKS
     assert sorted(s.name for s in repository.schedule_defs) == ["daily_update", "monthly_refit", "refresh_prices"]
-    sensors = [
-        "close_killed",
-        "compare_after_forecasts",
-        "compare_after_forecasts_with_failures",
-        "panel_after_comparisons",
-        "panel_after_comparisons_with_failures",
-        "tell_failures",
-    ]
-    assert sorted(s.name for s in repository.sensor_defs) == sensors
+    assert sorted(s.name for s in repository.sensor_defs) == ["close_killed", "follow_updates", "tell_failures"]
+    assert all(s.description for s in (*repository.sensor_defs, *repository.schedule_defs))
     jobs = sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__"))
     assert jobs == ["compare", "compare_panel", "refit_months", "refresh_prices"]
 

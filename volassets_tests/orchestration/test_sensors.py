@@ -1,4 +1,4 @@
-"""What follows a run: the comparison, the panel, word of a failure, and the end of a killed run."""
+"""What follows a run: the comparison, the panel, the message about a failure, the end of a killed run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from volassets.definitions import build_definitions
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, SCHEDULE_TAG, op_name, run_config
 from volassets.orchestration.orphaned_runs import close_orphaned_runs, hold_run, orphaned_runs
 from volassets.orchestration.resources import RunOptions
-from volassets.orchestration.sensors import comparison_request, panel_request, post
+from volassets.orchestration.sensors import post
 from volassets.pipeline.cells import Partition
-from volassets.settings import load_settings
+from volassets.settings import Settings, load_settings
 from volassets.timing import months_between
 
 MONTHS = months_between(pd.Timestamp("2018-01-01"), pd.Timestamp("2018-03-01"))
@@ -100,18 +100,78 @@ def test_a_dead_webhook_is_not_a_second_failure(home: Path, instance: dg.Dagster
     assert "did not take" in post("not a url", {})
 
 
-def test_a_scheduled_run_is_followed_by_its_tickers_comparison(home: Path, instance: dg.DagsterInstance) -> None:
-    run = _failed_run(instance).dagster_run
-    settings = load_settings(home, {"tickers": ("^IXIC", "^GSPC"), "models": ("naive", "garch")})
-    request = comparison_request(settings, run)
-    assert isinstance(request, dg.RunRequest)
-    assert request.run_config == run_config("compare", [Partition("^GSPC")])
-    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("^GSPC", "^GSPC")
-    assert request.tags[SCHEDULE_TAG] == "daily_update"
-    assert request.run_key == f"compare:{run.run_id}"
-    panel = panel_request(instance, run)
-    assert isinstance(panel, dg.RunRequest)
-    assert panel.partition_key is None
+class Follower:
+    """The automation sensor: what it asks for after what has been materialized."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self._definitions, self._instance = build_definitions(settings), instance
+        self._cursor: dg.AssetDaemonCursor | None = None
+
+    def materialize(self, asset: str, *keys: str) -> None:
+        """Record partitions as a run does, whoever started it and however it ends."""
+        for key in keys or (None,):
+            self._instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
+
+    def asks(self) -> dict[str, set[str | None]]:
+        """Return the partitions asked for by one evaluation."""
+        result = dg.evaluate_automation_conditions(self._definitions, self._instance, cursor=self._cursor)
+        self._cursor = result.cursor
+        found = {
+            name: result.get_requested_partitions(dg.AssetKey(name)) for name in ("comparison_reports", "panel_report")
+        }
+        assert result.total_requested == sum(map(len, found.values()))
+        return {name: keys for name, keys in found.items() if keys}
+
+
+def test_every_update_is_followed_once_and_nothing_else_is(home: Path, instance: dg.DagsterInstance) -> None:
+    settings = load_settings(home, {"tickers": ("A", "B", "C"), "models": ("naive", "garch"), "source": "yfinance"})
+    follower = Follower(settings, instance)
+    assert follower.asks() == {}
+    # One month of many, as after a backfill; C has failed.
+    follower.materialize("garch_forecasts", "2018-01-01|A", "2018-01-01|B")
+    follower.materialize("benchmark_forecasts", "2018-01-01|A", "2018-01-01|B")
+    assert follower.asks() == {"comparison_reports": {"A", "B"}}
+    assert follower.asks() == {}
+    follower.materialize("comparison_reports", "A", "B")
+    assert follower.asks() == {"panel_report": {None}}
+    assert follower.asks() == {}
+    follower.materialize("panel_report")
+    assert follower.asks() == {}
+    # An old month again.
+    follower.materialize("garch_forecasts", "2018-01-01|B")
+    assert follower.asks() == {"comparison_reports": {"B"}}
+    follower.materialize("comparison_reports", "B")
+    assert follower.asks() == {"panel_report": {None}}
+    follower.materialize("panel_report")
+    assert follower.asks() == {}
+
+
+def test_a_run_that_compares_by_itself_is_not_followed(home: Path, instance: dg.DagsterInstance) -> None:
+    follower = Follower(load_settings(home, {"models": ("naive", "garch")}), instance)
+    assert follower.asks() == {}
+    follower.materialize("garch_forecasts", "2018-01-01|^GSPC")
+    follower.materialize("comparison_reports", "^GSPC")
+    follower.materialize("panel_report")
+    assert follower.asks() == {}
+    assert follower.asks() == {}
+
+
+def test_the_panel_waits_for_tickers_that_are_under_way(home: Path, instance: dg.DagsterInstance) -> None:
+    follower = Follower(load_settings(home, {"models": ("naive", "garch")}), instance)
+    assert follower.asks() == {}
+    follower.materialize("garch_forecasts", "2018-01-01|^GSPC")
+    assert follower.asks() == {"comparison_reports": {"^GSPC"}}
+    job = build_definitions(load_settings(home, {"models": ("naive", "garch")})).get_repository_def()
+    run = instance.create_run_for_job(
+        job.get_implicit_global_asset_job_def(),
+        tags={RANGE_START_TAG: "2018-01-01|^IXIC", RANGE_END_TAG: "2018-02-01|^IXIC"},
+        asset_selection=frozenset([dg.AssetKey("garch_forecasts")]),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    follower.materialize("comparison_reports", "^GSPC")
+    assert follower.asks() == {}
+    instance.report_run_failed(run)
+    assert follower.asks() == {"panel_report": {None}}
 
 
 def _start_and_die(folder: str, home: str, ready: Any) -> None:
