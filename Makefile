@@ -36,20 +36,27 @@ format: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) build *.egg-info
 
+# Twice quiet leaves pip's errors alone: what setuptools says about editable packages is not for users.
+PIP := $(BIN)/python -m pip install --quiet --quiet
+
 # The pip of an old Python does not know newer wheel names, so it comes first.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
 
 # torch alone first: with it there, no resolver has a reason to fetch another build.
 $(VENV)/.torch: $(VENV)/bin/python constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	touch $@
+	@echo "installing PyTorch, about half a minute"
+	@$(PIP) -c constraints.txt torch
+	@touch $@
 
 $(VENV)/.installed: $(VENV)/.torch setup.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
-	touch $@
+	@echo "installing volassets and what it needs, about half a minute"
+	@$(PIP) -c constraints.txt -e .
+	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch setup.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $@ $(VENV)/.installed
+	@echo "installing volassets and what its tests need, about a minute"
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
