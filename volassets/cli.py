@@ -251,7 +251,7 @@ def audit(tickers: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.option("--port", type=int, default=3000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port on 127.0.0.1.")
 @handled
 def ui(port: int) -> None:
     """Start Dagster's web interface, its daemon and the schedules for this home.

@@ -12,6 +12,13 @@ HORIZON = Column("horizon", "INTEGER", "Sessions ahead, h: the value is about se
 ORIGIN = Column("origin_date", "DATE", "Last close that the forecast may see, t.")
 TARGET_DATE = Column("target_date", "DATE", "First session that the forecast is about, the one after the origin.")
 DATA_HASH = Column("data_hash", "VARCHAR", "Hash of everything that the cell was computed from.", True)
+SESSIONS_PER_YEAR = Column(
+    "sessions_per_year",
+    "INTEGER",
+    "Sessions a year that volatilities, ratios and returns are annualised with: 252 on an exchange, 365 for 24/7, 260 "
+    "for currencies.",
+    True,
+)
 SCORED_N = Column("n", "INTEGER", "Origins scored.")
 FORECAST = (TICKER, MODEL, HORIZON)
 

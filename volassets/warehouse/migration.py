@@ -27,6 +27,10 @@ IMPORTANCE_HASHES = """
 """
 
 
+# Before the column was there, every volatility was annualised with the sessions of an exchange.
+SESSIONS = "UPDATE {table} SET sessions_per_year = 252 WHERE sessions_per_year IS NULL"
+
+
 class Schema:
     """The declaration under one set of settings."""
 
@@ -86,6 +90,9 @@ class Schema:
         for view in self.views.values():
             connection.execute(create_view(view))
         connection.execute(IMPORTANCE_HASHES)
+        for table in self.tables.values():
+            if "sessions_per_year" in table.column_names:
+                connection.execute(SESSIONS.format(table=quoted(table.name)))
         connection.execute(";".join(line for relation in self.relations.values() for line in comments(relation)))
         connection.execute("DELETE FROM schema_version")
         connection.execute("INSERT INTO schema_version VALUES (?, ?)", [SCHEMA_VERSION, self.fingerprint])

@@ -9,7 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import MODELS, families
-from volassets.warehouse.columns import DATA_HASH, FITTED, HORIZON, MONTH, ORIGIN, TARGET_DATE, TICKER, number
+from volassets.warehouse.columns import (
+    DATA_HASH,
+    FITTED,
+    HORIZON,
+    MONTH,
+    ORIGIN,
+    SESSIONS_PER_YEAR,
+    TARGET_DATE,
+    TICKER,
+    number,
+)
 from volassets.warehouse.declarations import Column, Table
 from volassets.warehouse.schema_reports import REPORT_TABLES
 
@@ -154,9 +164,10 @@ FORECAST_COLUMNS = (
     TARGET_DATE,
     HORIZON,
     Column("variance", "DOUBLE", "Mean daily variance forecast over the horizon, decimal."),
-    Column("volatility", "DOUBLE", "sqrt(252 * variance): annualised, decimal."),
+    Column("volatility", "DOUBLE", "sqrt(sessions_per_year * variance): annualised, decimal."),
     number("lower", "Lower bound of the interval on the annualised volatility."),
     number("upper", "Upper bound of the interval on the annualised volatility."),
+    SESSIONS_PER_YEAR,
     Column("data_hash", "VARCHAR", "Hash of the fit and of the bars up to the month's last origin."),
 )
 

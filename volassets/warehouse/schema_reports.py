@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from volassets.warehouse.columns import DATA_HASH, FORECAST, HORIZON, MODEL, SCORED_N, TICKER, interval, number
+from volassets.warehouse.columns import (
+    DATA_HASH,
+    FORECAST,
+    HORIZON,
+    MODEL,
+    SCORED_N,
+    SESSIONS_PER_YEAR,
+    TICKER,
+    interval,
+    number,
+)
 from volassets.warehouse.declarations import Column, Table
 
 _TARGET = Column("target", "VARCHAR", "What is scored against: proxy (the unbiased range proxy) or squared_return.")
@@ -28,7 +38,7 @@ LEADERBOARD = Table(
         number("mz_intercept", "Mincer-Zarnowitz intercept."),
         number("mz_slope", "Mincer-Zarnowitz slope; 1 is unbiased."),
         number("dm_vs_gjr", "Diebold-Mariano statistic on QLIKE against gjr; negative is better."),
-        number("dm_p", "Two-sided p-value of the Diebold-Mariano statistic."),
+        number("dm_p", "Two-sided p-value of the Diebold-Mariano statistic; NULL below 20 windows without overlap."),
         number("mcs_p", "p-value in the model confidence set; the set at 90 % holds those of at least .10."),
         number("coverage_90", "Share of realised volatilities inside the forecast interval."),
         number("mz_p", "p-value of Mincer-Zarnowitz intercept 0 and slope 1 together."),
@@ -41,9 +51,11 @@ LEADERBOARD = Table(
         Column("n_available", "INTEGER", "Realised forecasts that the model has.", True),
         Column("n_common", "INTEGER", "Origins that all complete models have.", True),
         Column("complete", "BOOLEAN", "Whether the model is scored on the common origins.", True),
+        SESSIONS_PER_YEAR,
         DATA_HASH,
     ),
     key=_MODEL_KEY,
+    may_be_empty=True,
 )
 
 SCORES = Table(
@@ -60,8 +72,10 @@ SCORES = Table(
         number("mse", "Mean squared error of the daily variance."),
         *_SCORES[1:],
         number("coverage", "Share of realised volatilities inside the forecast interval."),
+        SESSIONS_PER_YEAR,
     ),
     key=(*_MODEL_KEY, "slice_kind", "slice", "target"),
+    may_be_empty=True,
 )
 
 MINCER_ZARNOWITZ = Table(
@@ -74,6 +88,7 @@ MINCER_ZARNOWITZ = Table(
         number("intercept", "Intercept, annualised variance, decimal squared; 0 is unbiased."),
         number("slope", "Slope; 1 is unbiased."),
         number("p_value", "p-value of intercept 0 and slope 1 together, Wald with HAC covariances."),
+        SESSIONS_PER_YEAR,
     ),
     key=(*_MODEL_KEY, "target"),
     may_be_empty=True,
@@ -118,6 +133,7 @@ BACKTESTS = Table(
         Column("start", "DATE", "First session.", True),
         Column("end", "DATE", "Last session.", True),
         Column("n", "INTEGER", "Sessions.", True),
+        SESSIONS_PER_YEAR,
     ),
     key=("ticker", "strategy", "smoothing"),
     may_be_empty=True,
@@ -192,17 +208,18 @@ AUDIT_RESULTS = Table(
 
 PANEL_LEADERBOARD = Table(
     "panel_leaderboard",
-    "The leaderboard over all tickers: plain means of the tickers' scores.",
+    "The leaderboard over all tickers: means over tickers of the scores on the tickers and days that models share.",
     (
         MODEL,
         HORIZON,
-        Column("tickers", "INTEGER", "Tickers that have the model at the horizon."),
+        Column("tickers", "INTEGER", "Tickers that the model is scored on."),
         Column("n", "INTEGER", "Origins scored, over all tickers."),
         _SCORES[0],
         number("qlike_vs_gjr", "Mean over tickers of the QLIKE relative to gjr, minus 1; negative is better."),
         *_SCORES[1:4],
         number("coverage_90", "Mean over tickers of the share inside the forecast interval."),
         Column("in_confidence_set", "INTEGER", "Tickers whose 90 % model confidence set holds the model.", True),
+        Column("complete", "BOOLEAN", "Whether it is scored on the shared tickers and days; others do not rank.", True),
         DATA_HASH,
     ),
     key=("model", "horizon"),

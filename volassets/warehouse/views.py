@@ -27,6 +27,7 @@ def views(settings: Settings) -> dict[str, View]:
         _union("forecasts", "Every forecast of every model.", families(), FORECAST_COLUMNS, forecast),
         _realized(settings.horizons),
         FORECAST_LOSSES,
+        HEADLINE_MODELS,
         LATEST_FORECASTS,
     )
     return {view.name: view for view in listed}
@@ -95,15 +96,67 @@ FORECAST_LOSSES = View(
     FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)""",
 )
 
+# The models of a ticker's newest origin t by their mean QLIKE at one session over outcomes known at the close of t, on
+# the days that all of them have; one with less than half of the days that another has counts after those.
+HEADLINE_MODELS = View(
+    "headline_models",
+    "The model that a ticker is shown with: of those with a forecast at its newest origin, the one with the lowest mean "
+    "QLIKE at one session over the outcomes known there, on the days that they share.",
+    (
+        TICKER,
+        MODEL,
+        ORIGIN,
+        number("qlike", "Its mean QLIKE over those outcomes; NULL where there is none yet."),
+        Column("n", "INTEGER", "Outcomes that the choice was made on."),
+    ),
+    ("ticker",),
+    ("forecasts", "forecast_losses"),
+    f"""
+    WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
+        there AS (SELECT DISTINCT ticker, model, origin_date FROM forecasts JOIN newest USING (ticker, origin_date)),
+        known AS (
+            SELECT l.ticker, l.model, l.origin_date, l.qlike
+            FROM forecast_losses l JOIN there t ON l.ticker = t.ticker AND l.model = t.model
+            WHERE l.horizon = 1 AND l.target_date <= t.origin_date AND l.qlike IS NOT NULL),
+        ranked AS (
+            SELECT ticker, model, 2 * count(*) >= max(count(*)) OVER (PARTITION BY ticker) AS enough
+            FROM known GROUP BY ticker, model),
+        shared AS (
+            SELECT k.ticker, k.model, k.qlike
+            FROM known k JOIN ranked r ON k.ticker = r.ticker AND k.model = r.model AND r.enough
+            QUALIFY count(*) OVER (PARTITION BY k.ticker, k.origin_date)
+                = (SELECT count(*) FROM ranked q WHERE q.ticker = k.ticker AND q.enough))
+    SELECT t.ticker, t.model, t.origin_date, avg(s.qlike) AS qlike, count(s.qlike)::INTEGER AS n
+    FROM there t LEFT JOIN shared s ON s.ticker = t.ticker AND s.model = t.model
+    GROUP BY t.ticker, t.model, t.origin_date
+    QUALIFY row_number() OVER (
+        PARTITION BY t.ticker ORDER BY avg(s.qlike) NULLS LAST, t.model <> '{DEFAULT_MODEL}', t.model) = 1""",
+)
+
 LATEST_FORECASTS = View(
     "latest_forecasts",
-    f"The newest origin's forecasts of every ticker; the default model, {DEFAULT_MODEL}, first.",
-    (*FORECAST, ORIGIN, TARGET_DATE, *_BOUNDS),
+    "The newest origin's forecasts of every ticker, those of the headline model first.",
+    (
+        TICKER,
+        MODEL,
+        HORIZON,
+        ORIGIN,
+        TARGET_DATE,
+        *_BOUNDS,
+        Column("headline", "BOOLEAN", "Whether the model is the ticker's in headline_models."),
+        Column("old", "BOOLEAN", "Whether its first session is past: bars of it, or of a later day, are stored."),
+    ),
     (),
-    ("forecasts",),
-    f"""
-    SELECT ticker, model, horizon, origin_date, target_date, volatility, lower, upper
-    FROM forecasts
-    QUALIFY origin_date = max(origin_date) OVER (PARTITION BY ticker)
-    ORDER BY ticker, model <> '{DEFAULT_MODEL}', model, horizon""",
+    ("forecasts", "headline_models", "raw_prices"),
+    """
+    WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
+        bars AS (SELECT ticker, max(date) AS date FROM raw_prices GROUP BY ticker),
+        days AS (SELECT date FROM bars UNION ALL SELECT origin_date FROM newest)
+    SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
+        h.model IS NOT NULL AS headline,
+        f.target_date < (SELECT max(date) FROM days) OR coalesce(f.target_date <= b.date, false) AS old
+    FROM forecasts f JOIN newest n ON f.ticker = n.ticker AND f.origin_date = n.origin_date
+        LEFT JOIN headline_models h ON h.ticker = f.ticker AND h.model = f.model
+        LEFT JOIN bars b ON b.ticker = f.ticker
+    ORDER BY f.ticker, h.model IS NULL, f.model, f.horizon""",
 )

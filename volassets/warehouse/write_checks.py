@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -44,10 +46,11 @@ def checked_rows(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
             f"volassets.warehouse, or drop it. {_KEPT}"
         )
     missing = [c.name for c in table.columns if not c.nullable and c.name not in frame.columns]
-    if missing:
+    if missing and len(frame):
         raise StoreError(f"{table.name}: the frame lacks column {missing[0]!r} (an index does not count). {_KEPT}")
+    frame = frame.reset_index(drop=True)
     absent = pd.Series([None] * len(frame), dtype=object)
-    rows = pd.DataFrame({c.name: _typed(table, c, frame.get(c.name, absent)) for c in table.columns})
+    rows = pd.DataFrame({c.name: _typed(table, c, frame.get(c.name, absent), frame) for c in table.columns})
     return _keyed(table, rows)
 
 
@@ -70,7 +73,8 @@ def checked_cells(table: Table, rows: pd.DataFrame, cells: pd.DataFrame | None) 
             f"{table.name}: cells have the columns {', '.join(map(str, cells.columns))}; they are named by "
             f"{', '.join(table.cell)}. {_KEPT}"
         )
-    asked = pd.DataFrame({name: _typed(table, table.column(name), cells[name]) for name in table.cell})
+    cells = cells.reset_index(drop=True)
+    asked = pd.DataFrame({name: _typed(table, table.column(name), cells[name], cells) for name in table.cell})
     if asked.duplicated().any():
         raise StoreError(f"{table.name}: the cell {_first(asked, asked.duplicated())} is named twice. {_KEPT}")
     wanted = list(asked.itertuples(index=False, name=None))
@@ -107,25 +111,43 @@ def _named(names: Iterable[str], values: Iterable[Any]) -> str:
     )
 
 
-def _typed(table: Table, column: Column, values: pd.Series) -> pd.Series:
-    values = values.reset_index(drop=True)
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
-    inferred = pd.api.types.infer_dtype(values, skipna=True)
-    where = f"{table.name}.{column.name}"
+def _typed(table: Table, column: Column, values: pd.Series, frame: pd.DataFrame) -> pd.Series:
+    """Return a column of `frame`, which has the index 0 .. n-1, in its type."""
     try:
-        typed = _CONVERT[column.type](values, inferred)
+        typed = _converted(column, values)
     except (TypeError, ValueError, OverflowError) as error:
-        example = values.dropna().iloc[0] if values.notna().any() else None
+        got, why = _offending(table, column, values, frame) or (str(values.dtype), str(error))
+        reason = f": {why}" if why else ""
+        raise StoreError(f"{table.name}.{column.name} takes {column.type}, and got {got}{reason}. {_KEPT}") from None
+    if not column.nullable and (empty := typed.isna()).any():
         raise StoreError(
-            f"{where} takes {column.type}, and got {inferred}, for example {example!r}"
-            f"{f' ({error})' if str(error) else ''}. {_KEPT}"
-        ) from None
-    if not column.nullable and typed.isna().any():
-        raise StoreError(
-            f"{where} may not be empty, and is NaN or NULL in {int(typed.isna().sum())} of {len(typed)} rows. {_KEPT}"
+            f"{table.name}.{column.name} may not be empty, and is NaN or NULL in {int(empty.sum())} of {len(typed)} "
+            f"rows, first{_row(table, frame, int(empty.argmax()))}. {_KEPT}"
         )
     return typed
+
+
+def _converted(column: Column, values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
+    return _CONVERT[column.type](values, pd.api.types.infer_dtype(values, skipna=True))
+
+
+def _offending(table: Table, column: Column, values: pd.Series, frame: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the first value that is wrong by itself, with its row, and why; None where only the mixture is wrong."""
+    for position, value in enumerate(values.tolist()):
+        try:
+            _converted(column, values.iloc[[position]].reset_index(drop=True))
+        except (TypeError, ValueError, OverflowError) as error:
+            shown = str(value) if isinstance(value, date | float) else reprlib.repr(value)
+            return shown + _row(table, frame, position), str(error)
+    return None
+
+
+def _row(table: Table, frame: pd.DataFrame, position: int) -> str:
+    """Return where a row is, by its key."""
+    names = [name for name in table.key if name in frame.columns]
+    return f" in row {position + 1} ({_named(names, frame[names].iloc[position].tolist())})"
 
 
 def _require(condition: bool, why: str = "") -> None:

@@ -111,6 +111,41 @@ def test_a_wrong_frame_is_refused_and_the_old_rows_stay(warehouse: Warehouse, wh
     assert_frame_equal(warehouse.read("garch_fits"), before[1])
 
 
+OFFENDING = {
+    "infinity among numbers": ("garch_forecasts", "lower", 3, np.inf, r"DOUBLE, and got inf in row 4"),
+    "text among numbers": ("garch_forecasts", "variance", 2, "n/a", r"takes DOUBLE, and got 'n/a' in row 3"),
+    "a truth among numbers": ("garch_forecasts", "variance", 1, True, r"takes DOUBLE, and got True in row 2"),
+    "NaN among numbers": ("garch_forecasts", "variance", 4, np.nan, r"NULL in 1 of \d+ rows, first in row 5"),
+    "a broken whole number": ("garch_forecasts", "horizon", 2, 2.5, r"takes INTEGER, and got 2\.5 in row 3"),
+    "a number too large": ("garch_forecasts", "horizon", 0, 2**40, r"INTEGER, and got 1099511627776 in row 1"),
+    "a number among names": ("garch_forecasts", "data_hash", 2, 7, r"takes VARCHAR, and got 7 in row 3"),
+    "text among dates": ("garch_forecasts", "target_date", 1, "soon", r"takes DATE, and got 'soon' in row 2"),
+    "a time of day": (
+        "garch_forecasts",
+        "target_date",
+        3,
+        pd.Timestamp("2016-01-08 16:00"),
+        r"16:00:00 in row 4.*no time",
+    ),
+    "a price that is infinite": ("raw_prices", "high", 2, -np.inf, r"takes DOUBLE, and got -inf in row 3"),
+}
+
+
+@pytest.mark.parametrize("why", OFFENDING)
+def test_a_refused_value_is_named_with_its_row(warehouse: Warehouse, why: str) -> None:
+    table, column, position, value, message = OFFENDING[why]
+    frame = (price_rows(n=6) if table == "raw_prices" else forecast_rows(n=6)).astype({column: object})
+    # Rows that are in no order and have an index of their own.
+    frame = frame.iloc[::-1]
+    frame.iloc[position, frame.columns.get_loc(column)] = value
+    change = Upsert(table, frame) if table == "raw_prices" else replacement(table, frame)
+    with pytest.raises(StoreError, match=message) as caught:
+        warehouse.write(change)
+    key = "date" if table == "raw_prices" else "origin_date"
+    assert f"{key} {frame[key].iloc[position].date()}" in str(caught.value)
+    assert warehouse.read(table).empty
+
+
 @pytest.mark.parametrize("value", ["{not json", '{"a": NaN}', {"a": np.inf}, 3.0])
 def test_json_must_be_json(warehouse: Warehouse, value: object) -> None:
     with pytest.raises(StoreError, match="takes JSON"):
