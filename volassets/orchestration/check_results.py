@@ -45,6 +45,7 @@ def evaluations(
                     check_name=check.name,
                     passed=not found,
                     severity=_severity(found),
+                    description=_text(partition, found),
                     metadata=described(shown),
                     blocking=check.blocking,
                     partition=partition.key or None,
@@ -55,6 +56,12 @@ def evaluations(
 def _refusal(error: Exception | None) -> list[Finding]:
     errors = [finding for finding in getattr(error, "findings", []) if finding.severity == "error"]
     return errors or [Finding("source", "error", str(error))]
+
+
+def _text(partition: Partition, findings: Sequence[Finding]) -> str:
+    """Return what was found of a partition: an overview shows the text without the partition."""
+    messages = " ".join(finding.message for finding in findings)
+    return f"{partition.label}: {messages or 'nothing found'}"
 
 
 def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:

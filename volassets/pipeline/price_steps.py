@@ -88,9 +88,12 @@ def _findings(
     found: dict[Partition, list[Finding]] = {partition: [] for partition in partitions}
     for row in rows.itertuples():
         found[Partition(str(row.ticker))].append(Finding(str(row.check_name), severity, str(row.message)))
-    for partition, listed in found.items():
-        if severity == "error" and not listed and state.ticker(partition).bars.empty:
-            listed.append(Finding("no_bars", "error", f"no bars of {partition.ticker} are stored"))
+    for partition, listed in list(found.items()):
+        if not listed and state.ticker(partition).bars.empty:
+            if severity == "error":
+                listed.append(Finding("no_bars", "error", f"no bars of {partition.ticker} are stored"))
+            else:
+                del found[partition]
     return found
 
 

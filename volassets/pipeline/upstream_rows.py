@@ -58,10 +58,12 @@ def month_check(table: str, columns: Sequence[str], examine: Callable[[pd.DataFr
 
 
 def ticker_check(table: str, examine: Callable[[State, pd.DataFrame], Sequence[Finding]]) -> Find:
-    """Return the check that has `examine` look at the rows of each ticker, also where there are none."""
+    """Return the check that has `examine` look at the rows of each ticker; one without rows cannot pass it."""
 
     def find(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
         rows = state.context.warehouse.read(table, ticker=[partition.ticker for partition in partitions])
-        return {place: examine(state, rows[rows["ticker"] == place.ticker]) for place in partitions}
+        parts = {place: rows[rows["ticker"] == place.ticker] for place in partitions}
+        found = {place: examine(state, part) for place, part in parts.items()}
+        return {place: findings for place, findings in found.items() if findings or len(parts[place])}
 
     return find
