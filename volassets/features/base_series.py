@@ -9,25 +9,34 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.features import variance
+from volassets.features.targets import suspect_days
+from volassets.market.bars import split_factor
 from volassets.market.calendar import SessionCalendar
+from volassets.market.suspect_ranges import SuspectRanges
 
 PROXIES = {"gk_overnight": variance.garman_klass_yang_zhang, "squared_return": variance.close_to_close}
 EWMA_WEIGHT = 0.06
 # sqrt(mean r^2 / mean p) of the S&P 500; only places the clips of standardised returns
 RETURN_PER_PROXY = 1.27
-RELATIVE_FLOOR = 0.01
+RELATIVE_FLOOR = 0.02
 ABSOLUTE_FLOOR = 1e-10
 FLOOR_WINDOW = 66
 
 
 def floored(values: pd.Series) -> pd.Series:
-    """Return `values` raised to 1 % of their mean over the last 66 rows, and to 1e-10 at least.
+    """Return `values` raised to 2 % of the median of the last 66 rows that are not zero, and to 1e-10 at least.
 
-    A day without a range or a move has variance zero, whose logarithm does not exist; a floor that
-    follows the ticker's own level keeps it from being an outlier. NaN stays NaN.
+    A day without a range or a move has variance zero, whose logarithm does not exist; a floor that follows the
+    ticker's own level keeps it from being an outlier, and a median keeps one jump from raising the days after it. NaN
+    stays NaN.
     """
-    recent = values.rolling(FLOOR_WINDOW, min_periods=1).mean()
-    return values.where(values.isna(), np.maximum(values, np.maximum(RELATIVE_FLOOR * recent, ABSOLUTE_FLOOR)))
+    usual = values.where(values > 0).rolling(FLOOR_WINDOW, min_periods=1).median()
+    return _raised(values, usual)
+
+
+def _raised(values: pd.Series, usual: pd.Series) -> pd.Series:
+    floor = np.maximum((RELATIVE_FLOOR * usual).fillna(0.0), ABSOLUTE_FLOOR)
+    return values.where(values.isna(), np.maximum(values, floor))
 
 
 class BaseSeries:
@@ -53,10 +62,45 @@ class BaseSeries:
         """Total-return close; used in ratios only."""
         return self.bars["adj_close"]
 
-    @property
+    @cached_property
     def volume(self) -> pd.Series:
-        """Shares traded; 0 where none is known."""
-        return self.bars["volume"]
+        """Shares traded, in shares of the first day; 0 where none is known."""
+        return self.bars["volume"] / self.splits
+
+    @cached_property
+    def quoted(self) -> pd.Series:
+        """Close as quoted, per share of the first day."""
+        return self.bars["close"] * self.splits
+
+    @cached_property
+    def splits(self) -> pd.Series:
+        """Shares of each day per share of the first."""
+        return split_factor(self.bars)
+
+    @cached_property
+    def suspects(self) -> SuspectRanges:
+        """Days whose open, high or low is probably wrong."""
+        bars = self.bars
+        columns = {
+            "return": self.log_return,
+            "close_open_chg": bars["close"] / bars["open"] - 1,
+            "high_low_range": (bars["high"] - bars["low"]) / bars["close"],
+        }
+        return suspect_days(pd.DataFrame(columns))
+
+    @property
+    def rows_of_first_rules(self) -> int:
+        """Rows at the start whose table is the same under the rules of 0.1.0.
+
+        These had no suspect days, no splits in volumes, and a floor at 1 % of the mean.
+        """
+        raw = PROXIES[self.proxy_name](self.bars)
+        differs = self.splits != 1
+        for values in (raw, self.garman_klass):
+            before = _raised(values, values.rolling(FLOOR_WINDOW, min_periods=1).mean())
+            differs |= (floored(values) != before) & values.notna()
+        first = int(differs.to_numpy().argmax()) if differs.any() else len(differs)
+        return int(min(first, self.suspects.first_cut - 1))
 
     @cached_property
     def log_return(self) -> pd.Series:

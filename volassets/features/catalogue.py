@@ -33,8 +33,8 @@ def longest_warm_up(lags: Sequence[int] = DEFAULT_LAGS) -> int:
 
 def outcomes() -> tuple[Feature, ...]:
     """Return the columns beside the features: what targets and scores are made of."""
-    proxy = "p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 1 % of its 66-row mean"
-    ratio = "c_m = sum r^2 / sum p over the days before the first of t's month"
+    proxy = "p_t = GK_t + o_t^2, or r_t^2 where the setting says so; floored at 2 % of its 66-row median"
+    ratio = "c_m = sum r^2 / sum p over the days before the first of t's month, those of a suspect range left out"
     return (
         Feature(
             "proxy_variance",
@@ -69,8 +69,12 @@ def outcomes() -> tuple[Feature, ...]:
 
 
 def _monthly_ratio(x: BaseSeries) -> pd.Series:
-    months = pd.DatetimeIndex(x.bars.index).to_period("M").to_timestamp()
-    ratios = {month: proxy_ratio(x.log_return, x.proxy, refit_month(month)) for month in months.unique()}
+    index = pd.DatetimeIndex(x.bars.index)
+    months = index.to_period("M").to_timestamp()
+    ratios = {
+        month: proxy_ratio(x.log_return, x.proxy, refit_month(month), x.suspects.before(int(index.searchsorted(month))))
+        for month in months.unique()
+    }
     return x.daily([ratios[month] for month in months])
 
 

@@ -32,7 +32,7 @@ def extended() -> tuple[Feature, ...]:
 
 def _log_variances() -> tuple[Feature, ...]:
     garman_klass, corsi = "Garman and Klass (1980)", "Corsi (2009)"
-    proxy = "lp_t = ln p_t, p the variance proxy floored at 1 % of its 66-row mean"
+    proxy = "lp_t = ln p_t, p the variance proxy floored at 2 % of its 66-row median"
     log_gk = "lg_t = ln GK_t, floored like p; lp_t where 66 rows have no range at all"
     level = "(log_proxy_22 - mean of lp over all rows up to t) / 2"
     deviation = "sample standard deviation of lp over 22 rows: the volatility of volatility"

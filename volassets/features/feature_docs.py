@@ -20,8 +20,8 @@ use the exchange calendar, which is known in advance. No value changes when late
 - A column is empty for the rows of its warm-up and finite from then on; after {warm_up} rows all are there. The lagged
   returns follow the setting `lags`; shown are the defaults.
 - The order is the order of selection: of two features correlated above `correlation_threshold`, the earlier is kept.
-- Days without a range, a move or volume have the value that the formula names. Variances are raised to 1 % of their
-  66-row mean (and to 1e-10) before a logarithm is taken.
+- Days without a range, a move or volume have the value that the formula names. Variances are raised to 2 % of their
+  66-row median of days that moved (and to 1e-10) before a logarithm is taken.
 """
 
 

@@ -10,6 +10,8 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.features.base_series import BaseSeries
 from volassets.features.catalogue import DEFAULT_LAGS, catalogue, outcomes
+from volassets.features.feature import ANNUAL
+from volassets.features.variance import TRADING_DAYS
 from volassets.market.bars import PRICE_COLUMNS
 from volassets.market.calendar import SessionCalendar
 
@@ -49,8 +51,11 @@ def build_features(
     _require_usable(bars)
     series = BaseSeries(bars, calendar, proxy)
     position = np.arange(len(bars))
+    # The estimators annualise with an exchange's sessions; times 1 there, so that the bits stay.
+    scale = np.sqrt(calendar.sessions_per_year / TRADING_DAYS)
     columns = {
         column.name: np.where(position < column.warm_up, np.nan, column.compute(series).to_numpy(dtype=float))
+        * (scale if column.unit == ANNUAL else 1.0)
         for column in (*catalogue(lags), *outcomes())
     }
     return pd.DataFrame(columns, index=pd.DatetimeIndex(bars.index, name="date"))

@@ -68,7 +68,7 @@ def _volume_and_price() -> tuple[Feature, ...]:
         _recipe("volume", "V_t", "shares", 1, lambda x: x.volume),
         _recipe("volume_chg", "V_t / V_{t-1} - 1; 0 where nothing was traded on t-1", RATIO, 2, _volume_change),
         _recipe("vwap", vwap, "price", 20, _vwap),
-        _recipe("price_to_vwap", "C_t / vwap_t - 1", RATIO, 20, lambda x: x.bars["close"] / _vwap(x) - 1),
+        _recipe("price_to_vwap", "C_t / vwap_t - 1", RATIO, 20, lambda x: x.quoted / _vwap(x) - 1),
         _recipe("volume_norm", "V_t / mean of V over 60 rows; 1 where nothing was traded", RATIO, 60, _volume_to_mean),
         _recipe("high_low_range", "(H - L) / C", RATIO, 1, _relative_range),
         _recipe("close_open_chg", "C / O - 1", RETURN, 1, lambda x: x.bars["close"] / x.bars["open"] - 1),
@@ -118,7 +118,7 @@ def _volume_change(x: BaseSeries) -> pd.Series:
 
 
 def _vwap(x: BaseSeries) -> pd.Series:
-    return indicators.volume_weighted_price(x.bars["close"], x.volume, 20)
+    return indicators.volume_weighted_price(x.quoted, x.volume, 20)
 
 
 def _volume_to_mean(x: BaseSeries) -> pd.Series:

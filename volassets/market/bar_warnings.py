@@ -8,14 +8,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.market.bars import total_return_factor
+from volassets.market.bars import factor_step
 from volassets.market.calendar import DEFAULT, SEVEN_DAYS, has_known_notation
 from volassets.market.findings import Check, Found, History, dates_text
+from volassets.market.suspect_ranges import TIMES, suspect_ranges
 
 SPLIT_MOVE = np.log(1.5)
 HALT_SESSIONS = 20
 # Bars off the calendar that are special sessions, as on a Saturday or for a festival.
 SPECIAL_SHARE = 0.01
+USUAL_WINDOW = 66
+STILL_SHARE = 0.2
 # Calendar days that the longest default horizon reaches.
 FORECAST_DAYS = 31
 STALE_OPEN_SHARE = 0.05
@@ -93,15 +96,9 @@ def _guessed_calendar(history: History) -> Found:
     return [(message, pd.DataFrame())]
 
 
-def _factor_step(bars: pd.DataFrame) -> pd.Series:
-    """Return what the day's dividend or split multiplies the open by, to compare it with the previous close."""
-    factor = total_return_factor(bars)
-    return factor / factor.shift()
-
-
 def _stale_opens(history: History) -> Found:
     bars = history.bars
-    stale = (bars["open"] / bars["close"].shift() * _factor_step(bars) - 1).abs() < STALE_OPEN_MOVE
+    stale = (bars["open"] / bars["close"].shift() * factor_step(bars) - 1).abs() < STALE_OPEN_MOVE
     share = stale.iloc[1:].mean()
     return history.found(
         stale & (history.ranges and share > STALE_OPEN_SHARE),
@@ -127,12 +124,63 @@ def _splits(history: History) -> Found:
     )
 
 
+def _suspect_ranges(history: History) -> Found:
+    bars = history.bars
+    suspect = np.zeros(len(bars), dtype=bool)
+    suspect[suspect_ranges(bars).before(len(bars))] = history.ranges
+    spans = (bars["high"] / bars["low"] - 1)[suspect].iloc[:3]
+    values = ", ".join(f"{span:.0%}" for span in spans)
+    return history.found(
+        suspect,
+        f"the range is {values} on {{dates}}, or the gap, more than {TIMES:.0f} times its neighbours', while the close "
+        "hardly moves: an open, high or low is probably wrong. These days are left out of the ratio c_m and of the "
+        "scores. Correct them at the source.",
+    )
+
+
+def _suspect_adjustment(history: History) -> Found:
+    bars = history.bars
+    step = np.log(factor_step(bars))
+    close = np.log(bars["close"] / bars["close"].shift())
+    total = close + step
+    usual = total.abs().rolling(USUAL_WINDOW, min_periods=10).median() * 1.4826
+    # The part of the step that the close did not follow: half where a dividend counts twice, all where it is wrong.
+    share = total / step.where(step != 0)
+    mask = (share > 0.4) & (share < 1.1) & (total.abs() > 5 * usual.shift())
+    moves = ", ".join(
+        f"{np.expm1(a):+.1%} against {np.expm1(b):+.1%}" for a, b in zip(step[mask][:3], close[mask], strict=False)
+    )
+    return history.found(
+        mask,
+        f"the adjustment factor and the close move by {moves} on {{dates}}: a dividend or split counted twice, in "
+        "another unit, or wrong. The total return of that day is a jump that never was; correct adj_close.",
+        factor_move=step,
+        close_move=close,
+    )
+
+
+def _tick_size(history: History) -> Found:
+    close = history.bars["close"]
+    steps = close.diff().abs()
+    still = steps == 0
+    share = float(still.iloc[1:].mean())
+    if share <= STILL_SHARE or not (steps > 0).any():
+        return []
+    tick = float(steps[steps > 0].quantile(0.05))
+    message = (
+        f"{still.sum()} of {len(close) - 1} returns are zero ({share:.0%}), and a step of the price is {tick:g}, "
+        f"{tick / close.median():.1%} of it: forecasts of such prices, a GARCH's first of all, are coarse."
+    )
+    return history.found(still, message)
+
+
 def _ratio(history: History) -> Found:
     # Spelled out here, because market data comes before features.
     bars = history.bars
-    overnight = np.log(bars["open"] / bars["close"].shift() * _factor_step(bars))
+    overnight = np.log(bars["open"] / bars["close"].shift() * factor_step(bars))
     gk = 0.5 * np.log(bars["high"] / bars["low"]) ** 2 - (2 * np.log(2) - 1) * np.log(bars["close"] / bars["open"]) ** 2
-    share = float((gk + overnight**2).iloc[1:].sum() / (np.log(bars["adj_close"]).diff() ** 2).sum())
+    clean = ~np.isin(np.arange(len(bars)), [0, *suspect_ranges(bars).before(len(bars))])
+    share = float((gk + overnight**2)[clean].sum() / (np.log(bars["adj_close"]).diff() ** 2)[clean].sum())
     low, high = RATIO_BOUNDS
     if not history.ranges or low <= share <= high:
         return []
@@ -185,6 +233,9 @@ WARNINGS: dict[str, Check] = {
     "stale_opens": _stale_opens,
     "zero_ranges": _zero_ranges,
     "suspected_split": _splits,
+    "suspect_range": _suspect_ranges,
+    "suspect_adjustment": _suspect_adjustment,
+    "tick_size": _tick_size,
     "proxy_ratio": _ratio,
     "stale_closes": _stale_closes,
     "no_volume": _no_volume,

@@ -7,6 +7,7 @@ equals `close` where there is none.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 BAR_COLUMNS = ("open", "high", "low", "close", "adj_close", "volume")
@@ -40,3 +41,26 @@ def total_return_factor(bars: pd.DataFrame) -> pd.Series:
     vendors rescale their whole history at every dividend.
     """
     return (bars["adj_close"] / bars["close"]).rename("total_return_factor")
+
+
+# A step of the adjustment factor below this is a dividend's.
+SPLIT_STEP = np.log(1.2)
+
+
+def factor_step(bars: pd.DataFrame) -> pd.Series:
+    """Return the day's step of adj_close / close, by which its dividend or split scales earlier prices."""
+    factor = total_return_factor(bars)
+    return factor / factor.shift()
+
+
+def split_factor(bars: pd.DataFrame) -> pd.Series:
+    """Return how many of the first day's shares a share has become by each day, 1 where prices are split-adjusted.
+
+    A split is a step of the adjustment factor that the quoted close follows. Known at the day's close: no later bar
+    changes a value.
+    """
+    step = factor_step(bars)
+    size = np.log(step)
+    unexplained = (np.log(bars["close"] / bars["close"].shift()) + size).abs()
+    split = (size.abs() > SPLIT_STEP) & (unexplained < size.abs() / 2)
+    return step.where(split, 1.0).cumprod()

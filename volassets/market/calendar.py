@@ -25,6 +25,7 @@ FIRST_DAY = pd.Timestamp("1990-01-01")
 LAST_DAY = pd.Timestamp("2049-12-31")
 SEVEN_DAYS = "24/7"
 DEFAULT = "XNYS"
+SESSIONS_PER_YEAR = {SEVEN_DAYS: 365, "24/5": 260}
 
 _FIAT = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|SEK|NOK|DKK|CNY|CNH|HKD|SGD|KRW|INR|BRL|MXN|ZAR|TRY|PLN|CZK|HUF|ILS|THB"
 _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|BNB|DOT|AVAX|LINK|TRX|XLM|XMR|ETC|USDT|USDC"
@@ -68,6 +69,11 @@ class SessionCalendar:
         stamps = list(self.days)
         object.__setattr__(self, "_stamps", stamps)
         object.__setattr__(self, "_ordinals", [stamp.toordinal() for stamp in stamps])
+
+    @property
+    def sessions_per_year(self) -> int:
+        """Sessions a year, that volatilities are annualised with: the same for every exchange."""
+        return SESSIONS_PER_YEAR.get(self.name, 252)
 
     def next_session(self, ts: pd.Timestamp) -> pd.Timestamp:
         """Return the first session strictly after the date of `ts`, which need not be a session itself."""

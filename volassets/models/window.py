@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.features.targets import proxy_ratio
+from volassets.features.targets import month_ratio
 from volassets.models.protocol import FittedModel, Window
 from volassets.timing import training_length
 
@@ -45,7 +45,7 @@ def make_window(
     Rows dated on or after the cut-off are dropped first, so nothing in the result depends on them.
     """
     training = training_rows(features, month)
-    ratio = proxy_ratio(training["return"], training["proxy_variance"], month)
+    ratio = month_ratio(training, month)
     return Window(ticker, month, training, tuple(horizons), ratio, selection, dict(members or {}))
 
 

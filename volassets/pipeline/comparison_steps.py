@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from volassets.evaluation import row_checks
 from volassets.evaluation.backtest import Rules
 from volassets.evaluation.panel import panel_comparison, panel_verdict, pooled_scores
 from volassets.evaluation.ticker_comparison import compare_ticker
+from volassets.market.suspect_ranges import suspect_ranges
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
@@ -145,8 +147,21 @@ def scored_forecasts(state: State, tickers: Sequence[str]) -> dict[str, pd.DataF
             places = zip(rows["ticker"], rows["model"], rows["refit_month"], strict=True)
             rows = rows[[(model, month) in current[ticker] for ticker, model, month in places]]
         for ticker, part in rows.drop(columns="refit_month").groupby("ticker", sort=False):
-            found[str(ticker)] = part.reset_index(drop=True)
+            found[str(ticker)] = without_suspects(
+                part.reset_index(drop=True), state.ticker(Partition(str(ticker))).bars
+            )
     return found
+
+
+def without_suspects(scored: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
+    """Return `scored` without outcomes of sessions whose open, high or low is probably wrong."""
+    suspect = suspect_ranges(bars).before(len(bars))
+    if not len(suspect):
+        return scored
+    origin = pd.DatetimeIndex(bars.index).get_indexer(pd.DatetimeIndex(scored["origin_date"]))
+    # Sessions of an origin are the `horizon` bars after it.
+    hit = np.searchsorted(suspect, origin, "right") < np.searchsorted(suspect, origin + scored["horizon"], "right")
+    return scored.assign(realized_variance=scored["realized_variance"].mask(hit))
 
 
 def _load_panel(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:

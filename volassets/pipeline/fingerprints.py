@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volassets.features.base_series import BaseSeries
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import SessionCalendar
 from volassets.models.protocol import Model
@@ -111,13 +112,20 @@ class Fingerprints:
         self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
         # One ticker alone is a pool too, as in the leakage audit.
         self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
+        self._frame = bars
         values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
         self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
         self._fits: dict[tuple[str, pd.Timestamp], str] = {}
 
     def _features_of(self, rows: int) -> str:
-        return _short(f"{self._ticker} {self._bars(rows)} {self._calendar.name} {self._hashes.features}")
+        # Tables that 0.1.0 computed stay valid as long as its rules and today's give the same bits.
+        rules = " robust" if rows > self._rows_of_first_rules else ""
+        return _short(f"{self._ticker} {self._bars(rows)} {self._calendar.name} {self._hashes.features}{rules}")
+
+    @cached_property
+    def _rows_of_first_rules(self) -> int:
+        return BaseSeries(self._frame, self._calendar, self._hashes.settings.proxy).rows_of_first_rules
 
     def features(self) -> str:
         """Fingerprint of the whole feature table."""

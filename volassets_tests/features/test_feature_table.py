@@ -77,8 +77,8 @@ def test_close_only_bars_work_with_the_squared_return(sp500_bars):
     table = build_features(bars, CALENDAR, proxy="squared_return")
     assert np.isfinite(table.iloc[longest_warm_up() :].to_numpy()).all()
     squared = table["return"] ** 2
-    moved = squared > RELATIVE_FLOOR * table["proxy_mean_66"]
-    assert moved.mean() > 0.85
+    moved = squared > RELATIVE_FLOOR * squared.where(squared > 0).rolling(66, min_periods=1).median()
+    assert moved.mean() > 0.9
     np.testing.assert_array_equal(table["proxy_variance"][moved], squared[moved])
     np.testing.assert_array_equal(table["log_gk"], table["log_proxy"])
 
@@ -92,10 +92,14 @@ def test_the_floor_leaves_real_ranges_alone(sp500_bars, nasdaq_bars):
         )
 
 
-def test_the_floor_follows_the_level():
+def test_the_floor_follows_the_level_and_no_jump():
     values = pd.Series([np.nan, 0.0, 2e-4, 0.0])
-    expected = [np.nan, 1e-10, 2e-4, RELATIVE_FLOOR * 2e-4 / 3]
+    expected = [np.nan, 1e-10, 2e-4, RELATIVE_FLOOR * 2e-4]
     np.testing.assert_allclose(floored(values), expected, rtol=1e-12)
+    quiet = pd.Series(1e-6 * np.random.default_rng(2).chisquare(3, 300))
+    jump = quiet.where(quiet.index != 150, 0.6)
+    np.testing.assert_allclose(floored(jump).drop(150), floored(quiet).drop(150), rtol=0.1)
+    assert (floored(jump) == jump).mean() > 0.98
 
 
 def test_the_ratio_is_the_months_own(sp500_bars):

@@ -85,6 +85,16 @@ def _still(bars: pd.DataFrame) -> pd.DataFrame:
     return bars
 
 
+def _jumping_factor(bars: pd.DataFrame) -> pd.DataFrame:
+    bars.iloc[:700, bars.columns.get_loc("adj_close")] /= 1.3
+    return bars
+
+
+def _in_ticks(bars: pd.DataFrame) -> pd.DataFrame:
+    ticks = (bars / 100).round(2).clip(lower=0.01)
+    return ticks.assign(volume=bars["volume"])
+
+
 ERRORS = {
     "duplicate_dates": (lambda b: b.iloc[[*range(50), 49, *range(50, N)]], 2),
     "unsorted_dates": (lambda b: b.iloc[[*range(50), 51, 50, *range(52, N)]], 1),
@@ -104,6 +114,9 @@ CASES = {
     "stale_opens": (_repeated_opens, 299),
     "zero_ranges": (_set([5, 6], open=90.0, high=90.0, low=90.0, close=90.0, adj_close=90.0), 2),
     "suspected_split": (_scaled(slice(0, 700), 1 / 0.45), 1),
+    "suspect_range": (_set([400], low=1.0), 1),
+    "suspect_adjustment": (_jumping_factor, 1),
+    "tick_size": (_in_ticks, 534),
     "proxy_ratio": (lambda b: b.assign(high=b[["open", "close"]].max(axis=1), low=b[["open", "close"]].min(axis=1)), 0),
     "stale_closes": (_still, 29),
     "no_volume": (_set(slice(200, 900), volume=0.0), 700),
@@ -159,6 +172,44 @@ def test_unadjusted_split_names_move_and_day(bars: pd.DataFrame) -> None:
     adjusted = bars.copy()
     adjusted.iloc[:700, :4] /= 0.45
     assert "suspected_split" not in look(adjusted)
+
+
+@pytest.mark.parametrize("column", ["open", "high", "low"])
+@pytest.mark.parametrize("factor", [0.01, 0.7, 1.3, 100])
+def test_one_wrong_price_is_a_suspect_range(bars: pd.DataFrame, column: str, factor: float) -> None:
+    bars.iloc[900, bars.columns.get_loc(column)] *= factor
+    bars["high"], bars["low"] = bars[["open", "high", "close"]].max(axis=1), bars[["open", "low", "close"]].min(axis=1)
+    findings = look(bars)
+    wrong = (column, factor < 1) not in {("high", True), ("low", False)}
+    assert ("suspect_range" in findings) is wrong
+    assert "proxy_ratio" not in findings
+    if wrong:
+        assert findings["suspect_range"].rows["date"].tolist() == [bars.index[900]]
+
+
+def test_crashes_and_flash_crashes_are_no_suspects(bars: pd.DataFrame) -> None:
+    usual = (bars["high"] / bars["low"]).median() - 1
+    flash = bars.copy()
+    flash.iloc[900, 2] = flash.iloc[900, 3] * (1 - 8 * usual)
+    crash = bars.copy()
+    crash.iloc[900:, :5] *= 0.6
+    crash.iloc[900, :2] = bars.iloc[900, :2]
+    for history in (flash, crash):
+        assert "suspect_range" not in look(history)
+
+
+def test_dividends_paid_are_no_finding_and_one_in_pence_is(bars: pd.DataFrame) -> None:
+    paid, pence, twice = bars.copy(), bars.copy(), bars.copy()
+    for history, counted in ((paid, 0.02), (twice, 0.16), (pence, 0.5)):
+        dividend = 0.08 if history is twice else 0.02
+        history.iloc[700:, :4] *= 1 - dividend
+        history["adj_close"] = history["close"]
+        history.iloc[:700, 4] *= 1 - counted
+    assert "suspect_adjustment" not in look(paid)
+    for history in (pence, twice):
+        finding = look(history)["suspect_adjustment"]
+        assert finding.rows["date"].tolist() == [bars.index[700]]
+        assert finding.message.count("%") == 2
 
 
 def test_dividend_is_no_stale_open_and_no_split(bars: pd.DataFrame) -> None:
