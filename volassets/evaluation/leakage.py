@@ -101,9 +101,11 @@ def audit(
     rows: list[dict[str, object]] = []
     for cut in cut_dates:
         for replacement in replacements:
-            changed = pipeline(replace_future(bars, cut, replacement))
+            kept = replace_future(bars, cut, replacement)
+            changed = pipeline(kept)
             for stage in dict.fromkeys([*base, *changed]):
-                found = _compare_stage(stage, base.get(stage), changed.get(stage), cut)
+                frames = (_with_known_targets(frame, kept.index[-1]) for frame in (base.get(stage), changed.get(stage)))
+                found = _compare_stage(stage, *frames, cut)
                 if replacement == "dropped":
                     found = [row for row in found if row["rule"] != CONTROL]
                 rows += [{"cut_date": cut, "replacement": replacement, "stage": stage, **row} for row in found]
@@ -166,6 +168,13 @@ def _random_walk(last: pd.Series, n: int, seed: int) -> pd.DataFrame:
     frame = pd.DataFrame({"open": np.exp(opening), "high": np.exp(high), "low": np.exp(low), "close": np.exp(close)})
     volume = last["volume"] * np.exp(0.5 * rng.standard_normal(n))
     return frame.assign(adj_close=frame["close"] * ratio, volume=np.round(volume))
+
+
+def _with_known_targets(frame: pd.DataFrame | None, last: pd.Timestamp) -> pd.DataFrame | None:
+    """Return `frame` without the target dates that await a bar after `last`: until then the calendar gives them."""
+    if frame is None or "target_date" not in frame or "known_at" not in frame:
+        return frame
+    return frame.assign(target_date=frame["target_date"].mask(frame["known_at"] >= last))
 
 
 def _compare_stage(

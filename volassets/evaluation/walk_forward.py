@@ -34,7 +34,7 @@ def forecast_month(
     level : float
         Nominal coverage of the intervals.
     calendar : NextSession
-        Gives the target dates, also of an origin whose next bar is not there yet.
+        Gives the target date of an origin whose next bar is not there yet.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def forecast_month(
     """
     before = calibration_origins(pd.DatetimeIndex(features.index), fit.month)
     variances = model.forecast(fit, features, pd.DatetimeIndex(before.append(origins)))
-    targets = {day: calendar.next_session(day) for day in origins}
+    targets = target_dates(pd.DatetimeIndex(features.index), origins, calendar)
     parts = []
     for horizon in fit.horizons:
         usable = variances[horizon].dropna()
@@ -66,3 +66,14 @@ def forecast_month(
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def target_dates(
+    index: pd.DatetimeIndex, origins: pd.DatetimeIndex, calendar: NextSession
+) -> dict[pd.Timestamp, pd.Timestamp]:
+    """Return the first session after each origin: the next bar in `index`, the calendar's where there is none yet."""
+    following = index.searchsorted(origins, side="right")
+    return {
+        day: index[position].as_unit("ns") if position < len(index) else calendar.next_session(day)
+        for day, position in zip(origins, following, strict=True)
+    }

@@ -22,6 +22,7 @@ SHOWS_IN = {
     "ShiftedBack": "features",
     "FullSampleWinsorising": "features",
     "FullSampleRatio": "fits",
+    "SuspectsOfLaterDays": "fits",
     "FullSampleFilter": "selection",
     "UnrealisedLabels": "fits",
     "UnrealisedErrors": "forecasts",
@@ -31,7 +32,10 @@ SHOWS_IN = {
 
 @pytest.fixture(scope="module")
 def bars() -> pd.DataFrame:
-    return simulate_bars(900, seed=11)
+    history = simulate_bars(900, seed=11)
+    # A wrong high on the last day before the month, so that whoever looks ahead may think again about it.
+    history.iloc[history.index.searchsorted(MONTH) - 1, 1] *= 1.5
+    return history
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,26 @@ def test_each_planted_leak_is_caught(bars, cuts, leak):
     assert "FAIL" in result.text()
     assert result.first_difference in result.text()
     assert result.first_difference
+
+
+def test_a_target_date_is_compared_where_the_next_bar_is_kept(bars, cuts):
+    """The next stored bar is the next session; the last origin of a shorter history has the calendar's."""
+
+    def pipeline(given: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        following = pd.Series(given.index, index=given.index).shift(-1).fillna(given.index[-1] + pd.Timedelta(days=9))
+        return {
+            "forecasts": pd.DataFrame(
+                {"known_at": given.index, "target_date": following.to_numpy(), "x": given["close"]}
+            )
+        }
+
+    def wrong(given: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        frame = pipeline(given)["forecasts"]
+        return {"forecasts": frame.assign(target_date=frame["target_date"] + pd.Timedelta(days=len(given)))}
+
+    for replacement in ("noise", "dropped"):
+        assert audit(bars, pipeline, cuts, replacements=(replacement,)).passed
+    assert not audit(bars, wrong, cuts, replacements=("dropped",)).passed
 
 
 def test_a_shift_is_caught_by_each_replacement(bars, cuts):

@@ -13,7 +13,7 @@ import pandas as pd
 from volassets.evaluation.leakage import Pipeline
 from volassets.features.feature_table import build_features
 from volassets.features.selection import select_features
-from volassets.features.targets import proxy_ratio, target
+from volassets.features.targets import month_ratio, proxy_ratio, suspect_days, target
 from volassets.market.calendar import SessionCalendar
 from volassets.models.window import training_rows
 from volassets.timing import origins_of_month
@@ -39,7 +39,7 @@ class Steps:
 
     def ratio(self, features: pd.DataFrame) -> float:
         """Proxy ratio of the days before the month."""
-        return proxy_ratio(features["return"], features["proxy_variance"], self.month)
+        return month_ratio(self.past(features), self.month)
 
     def selection(self, features: pd.DataFrame) -> pd.DataFrame:
         """Correlation filter on the rows before the month."""
@@ -162,6 +162,15 @@ class FullSampleRatio(Steps):
         return proxy_ratio(features["return"], features["proxy_variance"], pd.Timestamp.max)
 
 
+class SuspectsOfLaterDays(Steps):
+    """Judges a wide range before the month by the days after it too."""
+
+    def ratio(self, features: pd.DataFrame) -> float:
+        suspect = suspect_days(features).before(len(features))
+        suspect = suspect[suspect < len(self.past(features))]
+        return proxy_ratio(features["return"], features["proxy_variance"], self.month, suspect)
+
+
 class FullSampleFilter(Steps):
     """Drops correlated features by the correlations of all rows."""
 
@@ -198,6 +207,7 @@ PLANTED = (
     ShiftedBack,
     FullSampleWinsorising,
     FullSampleRatio,
+    SuspectsOfLaterDays,
     FullSampleFilter,
     UnrealisedLabels,
     UnrealisedErrors,
