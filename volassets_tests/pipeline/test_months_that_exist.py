@@ -127,7 +127,8 @@ def test_every_step_computes_the_same_months_and_gives_the_reason_for_the_others
             stored = context.warehouse.read(step.table, ["refit_month"], ticker=ticker)["refit_month"]
             assert sorted(stored.unique()) == expected
         forecasts = context.warehouse.read("garch_forecasts", ["refit_month", "target_date"], ticker=ticker)
-        assert (forecasts["target_date"].dt.to_period("M") == forecasts["refit_month"].dt.to_period("M")).all()
+        # After a halt the next session may be a later one than the calendar gave at the origin.
+        assert (forecasts["target_date"] >= forecasts["refit_month"]).all()
 
 
 def test_nothing_is_left_to_compute_until_bars_arrive(
