@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 import volassets
 from volassets.cli import cli
 from volassets.reporting import console
-from volassets.settings import PREFIX
+from volassets.settings import PREFIX, load_settings
 from volassets_tests.command_lines import commands, split, understood
 
 PROGRAM = [sys.executable, "-W", "ignore", "-m", "volassets"]
@@ -99,6 +99,33 @@ def test_tickers_are_listed_added_and_removed(home):
     assert call("tickers", "add", "AAPL").stdout == "nothing to add: all are in the list\n"
     assert "removed AAPL" in call("tickers", "remove", "AAPL").stdout
     assert call("tickers", "list").stdout == "^GSPC\n^IXIC\nMSFT\n"
+
+
+def test_tickers_are_added_with_their_source(home, tmp_path):
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "ACME.csv").write_text("date,open,high,low,close\n")
+    shown = f"csv, {tmp_path / 'prices'}"
+    assert call("tickers", "add", "ACME", "--csv-dir", "prices").stdout == f"added ACME\nsource of ACME: {shown}\n"
+    assert call("tickers", "add", "MSFT", "--source", "yfinance").stdout == "added MSFT\nsource of MSFT: yfinance\n"
+    settings = load_settings()
+    found = {ticker: settings.source_of(ticker).source for ticker in settings.tickers}
+    assert found == {"^GSPC": "bundled", "^IXIC": "bundled", "ACME": "csv", "MSFT": "yfinance"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("ACME", "NOPE", "--csv-dir", "prices"), ("source csv has no bars of 'NOPE' in ", "--csv-dir")),
+        (("ACME", "--csv-dir", "nowhere"), ("nowhere", "not a directory")),
+        (("ACME", "--source", "csv"), ("--csv-dir",)),
+        (("NOPE", "--source", "bundled"), ("source bundled has no bars of 'NOPE'",)),
+    ],
+)
+def test_a_source_that_does_not_know_a_ticker_is_refused_and_adds_none(home, tmp_path, arguments, parts):
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "ACME.csv").write_text("date,open,high,low,close\n")
+    refused(call("tickers", "add", *arguments), *parts)
+    assert not home.exists()
 
 
 def test_wrong_tickers_are_refused(home):

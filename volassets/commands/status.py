@@ -27,6 +27,7 @@ def status_command() -> int:
     settings = load_settings()
     click.echo(f"home      {settings.home}")
     click.echo(f"settings  source {settings.source}, models {', '.join(settings.chosen_models)}")
+    _print([f"source of {ticker}: {', '.join(known)}" for ticker, known in _own_sources(settings).items()], SHOWN_LINES)
     listed, instance = steps(settings), _instance(settings)
     recorded = {} if instance is None else recorded_versions(instance, listed)
     tickers: list[Any] = []
@@ -44,6 +45,12 @@ def status_command() -> int:
     if any(ticker.cells for ticker in tickers):
         click.echo("`volassets run` computes what is missing or stale and nothing else.")
     return 0
+
+
+def _own_sources(settings: Settings) -> dict[str, list[str]]:
+    """Return the source of every ticker that has one of its own, with its directory."""
+    known = {ticker: settings.source_of(ticker) for ticker in settings.tickers if ticker in settings.sources}
+    return {ticker: list(filter(None, (source.source, source.csv_dir))) for ticker, source in known.items()}
 
 
 def _instance(settings: Settings) -> Any:

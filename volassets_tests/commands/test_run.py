@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from volassets.cli import cli
-from volassets.settings import PREFIX
+from volassets.settings import PREFIX, load_settings
+from volassets.warehouse.store import open_warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +51,42 @@ def test_nothing_that_can_be_had_is_wrong_input(home: Path, asked: tuple[str, ..
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ")
     assert not home.exists()
+
+
+def test_a_ticker_keeps_its_source_in_every_later_run(
+    home: Path, tmp_path: Path, sp500_bars: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prices").mkdir()
+    sp500_bars.rename_axis("date").to_csv(tmp_path / "prices" / "BRK.B.csv", date_format="%Y-%m-%d")
+    monkeypatch.chdir(tmp_path)
+    month = ("--from", "2018-12", "--to", "2018-12")
+    first = run("--source", "csv", "--csv-dir", "prices", "--ticker", "BRK.B", *month)
+    assert first.exit_code == 0, first.output
+    monkeypatch.chdir(home)
+    CliRunner().invoke(cli, ["tickers", "remove", "^IXIC"])
+    plain = run(*month)
+    assert plain.exit_code == 0, plain.output
+    settings = load_settings()
+    assert settings.tickers == ("^GSPC", "BRK.B")
+    assert settings.source_of("BRK.B").csv_dir == str(tmp_path / "prices")
+    sources = "SELECT ticker, any_value(source) AS source FROM raw_prices GROUP BY ticker ORDER BY ticker"
+    assert open_warehouse(settings).query(sources).to_numpy().tolist() == [["BRK.B", "csv"], ["^GSPC", "bundled"]]
+    assert "nothing to do" in run(*month).stdout
+    status = CliRunner().invoke(cli, ["status"])
+    assert f"source of BRK.B: csv, {tmp_path / 'prices'}" in status.stdout
+    # Its file is gone: the ticker is named, the others go on.
+    (tmp_path / "prices" / "BRK.B.csv").unlink()
+    gone = run(*month)
+    assert gone.exit_code == 1, gone.output
+    assert "failed: BRK.B raw_prices: " in gone.stderr
+    assert len(open_warehouse(settings).read("raw_prices", ticker="BRK.B")) == len(sp500_bars)
+
+
+def test_a_source_given_for_one_run_does_not_reach_a_ticker_that_it_does_not_know(home: Path, tmp_path: Path) -> None:
+    asked = ("--ticker", "^GSPC", "--from", "2018-12", "--to", "2018-12")
+    assert run(*asked).exit_code == 0
+    (tmp_path / "empty").mkdir()
+    wrong = run(*asked, "--source", "csv", "--csv-dir", str(tmp_path / "empty"))
+    assert wrong.exit_code == 2, wrong.output
+    assert load_settings().source_of("^GSPC").source == "bundled"
+    assert "nothing to do" in run(*asked).stdout

@@ -48,10 +48,10 @@ def stored_hash(warehouse: DuckDBWarehouse) -> list[str]:
     return warehouse.read("garch_fits")["data_hash"].tolist()
 
 
-def stranger(path: Path, how: str, seconds: float, told: bool = False) -> subprocess.Popen[str]:
-    """Start another program that has the database open for a while, and with `told` until its input is closed."""
+def stranger(path: Path, how: str, seconds: float, until_closed: bool = False) -> subprocess.Popen[str]:
+    """Start another program that has the database open for a while, and with `until_closed` until its input is."""
     command = [sys.executable, "-c", STRANGER, str(path), how, str(seconds)]
-    stdin = subprocess.PIPE if told else subprocess.DEVNULL
+    stdin = subprocess.PIPE if until_closed else subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "open\n"
@@ -69,7 +69,7 @@ def test_readers_go_on_while_a_stranger_reads_and_a_writer_waits_and_says_so(set
     said: list[str] = []
     store(settings)
     warehouse = DuckDBWarehouse(settings, patience=100, say=said.append)
-    process = stranger(settings.database, "read", 0, told=True)
+    process = stranger(settings.database, "read", 0, until_closed=True)
     writer = threading.Thread(target=write_fit, args=(warehouse, "h2"))
     writer.start()
     try:
@@ -269,7 +269,7 @@ def test_a_backup_holds_what_a_killed_writer_had_committed(settings: Settings, t
         assert connection.execute("SELECT data_hash FROM fits").fetchall() == [("late",)]
 
 
-def test_restore_mends_a_damaged_database(settings: Settings, tmp_path: Path) -> None:
+def test_restore_repairs_a_damaged_database(settings: Settings, tmp_path: Path) -> None:
     warehouse = store(settings)
     warehouse.backup(tmp_path / "b.duckdb")
     settings.database.write_bytes(b"damaged" * 3000)
