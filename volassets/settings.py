@@ -100,7 +100,9 @@ class Settings(BaseModel):
     )
     refit_schedule: str = Field("0 6 1 * *", description="Cron of monthly_refit.")
     update_schedule: str = Field("0 22 * * 1-5", description="Cron of daily_update.")
-    timezone: str = Field("America/New_York", description="Time zone of both schedules.")
+    timezone: str = Field(
+        "America/New_York", description="Time zone of the schedules; tickers of other exchanges have their own's."
+    )
     webhook: str = Field("", description="URL that a failure is posted to; empty for none.")
     calendars: dict[str, str] = Field(
         default_factory=dict, description="Exchange calendar per ticker, overriding the guess."

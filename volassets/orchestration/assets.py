@@ -5,6 +5,7 @@ itself: of a range, Dagster would record every cell or none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -29,6 +30,7 @@ from volassets.settings import Settings
 
 PARTITION_TAG = "dagster/partition"
 OWNER = "team:volassets"
+DAY = timedelta(days=1)
 # A failure's text names this many of its cells.
 SHOWN_FAILURES = 20
 
@@ -78,7 +80,16 @@ def _spec(settings: Settings, step: Step, scopes: Mapping[str, Scope]) -> dg.Ass
         kinds=set(step.kinds),
         metadata=metadata.definition(step, settings),
         skippable=True,
+        freshness_policy=_freshness(settings) if step.compute is None or step.stage == "forecasts" else None,
     )
+
+
+def _freshness(settings: Settings) -> dg.FreshnessPolicy | None:
+    """Return the policy of what a daily update brings up to date: materialized on every day that has one."""
+    if all(settings.source_of(ticker).source == "bundled" for ticker in settings.tickers):
+        return None
+    days = " ".join(settings.update_schedule.split()[2:])
+    return dg.FreshnessPolicy.cron(f"59 23 {days}", DAY, settings.timezone)
 
 
 def _check_spec(step: Step, check: Check, partitions: dg.PartitionsDefinition | None) -> dg.AssetCheckSpec:

@@ -71,7 +71,7 @@ def comparison(context: Context, ticker: str) -> Pictures:
     from volassets.reporting.sections.strategies_and_risk import drawn_paths
 
     data = TickerData(context.warehouse, context.settings, ticker)
-    horizon, model = data.horizons[0], data.headline
+    horizon, model = data.horizons[0], data.drawn
     rows = data.scored[data.scored["horizon"] == horizon]
     shown = list(data.leaderboard.loc[data.leaderboard["horizon"] == horizon, "model"].head(6))
     band = forecasts.forecast_band(data.forecasts_of(model, horizon), model, context.settings.interval_level)

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 
 import volassets
@@ -85,6 +86,18 @@ def test_partitions_policies_and_descriptions(home: Path) -> None:
         assert node.backfill_policy == dg.BackfillPolicy.single_run(), name
         grid = isinstance(node.partitions_def, dg.MultiPartitionsDefinition)
         assert grid is (name not in TICKER_ASSETS), name
+
+
+@pytest.mark.parametrize("update", ["0 22 * * 1-5", "30 18 * * *", "*/5 * * * *", "0 22 1,15 * *"])
+def test_prices_and_forecasts_are_fresh_on_every_day_of_an_update(home: Path, update: str) -> None:
+    assets = _repository(home).asset_graph.assets_defs
+    assert not any(spec.freshness_policy for each in assets for spec in each.specs)
+    settings = load_settings(home, {"source": "yfinance", "update_schedule": update, "models": ("naive", "garch")})
+    graph = build_definitions(settings).get_repository_def().asset_graph
+    policies = {spec.key.path[-1]: spec.freshness_policy for each in graph.assets_defs for spec in each.specs}
+    with_one = {name: policy for name, policy in policies.items() if policy}
+    assert set(with_one) == {"raw_prices", "benchmark_forecasts", "garch_forecasts"}
+    assert {policy.deadline_cron for policy in with_one.values()} == {f"59 23 {update.split(None, 2)[2]}"}
 
 
 def test_the_projects_dagster_yaml_differs_from_a_homes_in_its_places_alone() -> None:

@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pandas as pd
 import pytest
+from croniter import croniter
 
 from volassets.definitions import build_definitions
+from volassets.market.calendar import calendar_for
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, TICKERS_TAG, op_name
-from volassets.orchestration.schedules import hour_before
+from volassets.orchestration.schedule_groups import hour_before, schedule_groups
 from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope, bounding_range, partitions_of_spans
 from volassets.pipeline.steps import graph_steps
@@ -126,6 +128,76 @@ def test_prices_go_an_hour_before_what_is_made_from_them(download: Callable[...,
 
 
 @pytest.mark.parametrize(
+    ("tickers", "own"),
+    [
+        (("AAPL", "^GSPC"), {"": (NEW_YORK.key, "0 22 * * 1-5", "0 21 * * 1-5")}),
+        (("7203.T",), {"_tokyo": ("Asia/Tokyo", "0 22 * * 1-5", "0 21 * * 1-5")}),
+        (("BTC-USD",), {"_utc": ("UTC", "0 1 * * *", "0 0 * * *")}),
+        # Friday's rate is final when Saturday begins.
+        (("EURUSD=X",), {"_utc": ("UTC", "0 1 * * 2,3,4,5,6", "0 0 * * 2,3,4,5,6")}),
+        (
+            ("VOD.L", "AAPL", "ETH-USD", "EURUSD=X", "^N225", "7203.T"),
+            {
+                "": (NEW_YORK.key, "0 22 * * 1-5", "0 21 * * 1-5"),
+                "_london": ("Europe/London", "0 22 * * 1-5", "0 21 * * 1-5"),
+                "_tokyo": ("Asia/Tokyo", "0 22 * * 1-5", "0 21 * * 1-5"),
+                "_utc": ("UTC", "0 1 * * *", "0 0 * * *"),
+            },
+        ),
+    ],
+)
+def test_every_exchange_is_updated_after_its_own_close(
+    download: Callable[..., Settings], tickers: tuple[str, ...], own: dict[str, tuple[str, str, str]]
+) -> None:
+    settings = download(*tickers)
+    repository = build_definitions(settings).get_repository_def()
+    names = {f"{name}{suffix}" for name in ("refresh_prices", "monthly_refit", "daily_update") for suffix in own}
+    assert {schedule.name for schedule in repository.schedule_defs} == names
+    groups = {group.suffix: group for group in schedule_groups(settings)}
+    assert sorted(ticker for group in groups.values() for ticker in group.tickers) == sorted(tickers)
+    for suffix, (zone, update, prices) in own.items():
+        daily = repository.get_schedule_def(f"daily_update{suffix}")
+        assert (daily.execution_timezone, daily.cron_schedule) == (zone, update)
+        refresh = repository.get_schedule_def(f"refresh_prices{suffix}")
+        assert (refresh.execution_timezone, refresh.cron_schedule) == (zone, ["0 5 1 * *", prices])
+        for ticker in groups[suffix].tickers:
+            assert_sessions_have_closed(ticker, prices, zone)
+
+
+def assert_sessions_have_closed(ticker: str, cron: str, zone: str) -> None:
+    """The session of the tick's day has closed; round the clock it is the day before's, at the moment of its close."""
+    calendar = calendar_for(ticker)
+    ticks = croniter(cron, datetime(2024, 1, 1, tzinfo=ZoneInfo(zone)))
+    for _ in range(100):
+        at = pd.Timestamp(ticks.get_next(datetime))
+        day = at.tz_localize(None).normalize() - pd.Timedelta(days=calendar.close.days)
+        last = calendar.sessions(day - pd.Timedelta(days=14), day)[-1]
+        assert calendar.closed(last, at), (ticker, at)
+
+
+def test_a_tick_asks_for_its_own_groups_tickers_alone(
+    download: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    settings, machine = download("7203.T", "AAPL", "VOD.L", "6758.T"), Machine(instance)
+    for suffix, tickers in (("", ["AAPL"]), ("_london", ["VOD.L"]), ("_tokyo", ["7203.T", "6758.T"])):
+        (prices,) = machine.tick(settings, f"refresh_prices{suffix}", "2024-01-02T21:00")
+        options = prices.run_config["ops"][op_name("refresh_prices")]["config"]
+        assert [place.ticker for place in partitions_of_spans(options["cells"])] == tickers
+        months = machine.tick(settings, f"monthly_refit{suffix}", "2024-01-01T06:00")
+        keys = {request.run_key for request in months}
+        assert all(f"monthly_refit{suffix}:" in str(key) for key in keys)
+        assert asked(settings, months) == {ticker: ["2024-01"] for ticker in tickers}
+
+
+def test_a_calendar_that_does_not_exist_leaves_the_others_their_schedules(download: Callable[..., Settings]) -> None:
+    settings = download("7203.T", "AAPL", calendars={"AAPL": "XNOPE"})
+    assert {group.suffix: group.tickers for group in schedule_groups(settings)} == {
+        "": ("AAPL",),
+        "_tokyo": ("7203.T",),
+    }
+
+
+@pytest.mark.parametrize(
     ("cron", "earlier"),
     [
         ("0 6 1 * *", "0 5 1 * *"),
@@ -234,3 +306,15 @@ def test_bundled_bars_do_not_grow(home: Path, instance: dg.DagsterInstance) -> N
     assert Machine(instance).tick(settings, "monthly_refit", "2024-01-01T06:00") == []
     schedule = build_definitions(settings).get_repository_def().get_schedule_def("monthly_refit")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_a_tickers_own_source_decides_whether_its_bars_can_grow(
+    download: Callable[..., Settings], home: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = download("A", "B", sources={"B": {"source": "csv", "csv_dir": str(home)}})
+    requests = Machine(instance).tick(settings, "monthly_refit", "2024-03-01T06:00")
+    assert asked(settings, requests) == {"A": ["2024-03"]}
+    for sources, status in (({}, "STOPPED"), ({"B": {"source": "yfinance"}}, "RUNNING")):
+        settings = download("A", "B", source="bundled", sources=sources)
+        schedule = build_definitions(settings).get_repository_def().get_schedule_def("daily_update")
+        assert schedule.default_status == dg.DefaultScheduleStatus[status]
