@@ -14,6 +14,7 @@ from volassets.market.findings import Check, Found, History, dates_text
 from volassets.market.suspect_ranges import TIMES, suspect_ranges
 
 SPLIT_MOVE = np.log(1.5)
+NEWS_VOLUME = 4
 HALT_SESSIONS = 20
 # Bars off the calendar that are special sessions, as on a Saturday or for a festival.
 SPECIAL_SHARE = 0.01
@@ -114,7 +115,10 @@ def _zero_ranges(history: History) -> Found:
 
 def _splits(history: History) -> Found:
     adjusted = np.log(history.bars["adj_close"]).diff()
-    mask = adjusted.abs() > SPLIT_MOVE
+    # News that halve a price are traded many times as much; a split multiplies the volume by its ratio.
+    volume = history.bars["volume"]
+    news = volume > NEWS_VOLUME * volume.rolling(22, min_periods=10).median().shift() * np.exp(adjusted.abs())
+    mask = (adjusted.abs() > SPLIT_MOVE) & ~news
     moves = ", ".join(f"{np.expm1(move):+.0%}" for move in adjusted[mask].iloc[:3])
     return history.found(
         mask,

@@ -1,6 +1,7 @@
-"""Two index histories that come with the `arch` package: no network, always the same bytes.
+"""Histories that come with packages: no network, always the same bytes.
 
-S&P 500 (``^GSPC``) and NASDAQ composite (``^IXIC``), 1999-01-04 to 2018-12-31.
+Two indices of `arch`, S&P 500 (``^GSPC``) and NASDAQ composite (``^IXIC``), 1999-01-04 to 2018-12-31; and five stocks
+of `bokeh-sampledata`, in the public domain, with prices as quoted and an adjusted close, until 2013-03-01.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.market.bars import as_bars
 
-_DATASETS = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
+_INDICES = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
+_STOCKS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 
 
 class BundledSource:
@@ -28,14 +30,17 @@ class BundledSource:
         InputError
             If the ticker is not bundled.
         """
-        if ticker not in _DATASETS:
+        if not self.known(ticker):
             raise InputError(
-                f"ticker {ticker!r} is not bundled: only {' and '.join(_DATASETS)} are. "
+                f"ticker {ticker!r} is not bundled: only {', '.join((*_INDICES, *_STOCKS))} are. "
                 "Use --source csv with your own file, or --source yfinance."
             )
-        raw = import_module(_DATASETS[ticker]).load()
+        if ticker in _STOCKS:
+            raw = pd.DataFrame(getattr(import_module("bokeh_sampledata.stocks"), ticker)).set_index("date")
+            return as_bars(raw)
+        raw = import_module(_INDICES[ticker]).load()
         return as_bars(raw.rename(columns=lambda name: name.lower().replace(" ", "_")))
 
     def known(self, ticker: str) -> bool:
-        """Return whether `ticker` is one of the two."""
-        return ticker in _DATASETS
+        """Return whether `ticker` is bundled."""
+        return ticker in _INDICES or ticker in _STOCKS

@@ -25,6 +25,7 @@ FIRST_DAY = pd.Timestamp("1990-01-01")
 LAST_DAY = pd.Timestamp("2049-12-31")
 SEVEN_DAYS = "24/7"
 DEFAULT = "XNYS"
+TRADING_DAYS = 252
 SESSIONS_PER_YEAR = {SEVEN_DAYS: 365, "24/5": 260}
 
 _FIAT = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|SEK|NOK|DKK|CNY|CNH|HKD|SGD|KRW|INR|BRL|MXN|ZAR|TRY|PLN|CZK|HUF|ILS|THB"
@@ -73,7 +74,7 @@ class SessionCalendar:
     @property
     def sessions_per_year(self) -> int:
         """Sessions a year, that volatilities are annualised with: the same for every exchange."""
-        return SESSIONS_PER_YEAR.get(self.name, 252)
+        return SESSIONS_PER_YEAR.get(self.name, TRADING_DAYS)
 
     def next_session(self, ts: pd.Timestamp) -> pd.Timestamp:
         """Return the first session strictly after the date of `ts`, which need not be a session itself."""
@@ -127,6 +128,11 @@ def calendar_for(ticker: str, overrides: Mapping[str, str] | None = None) -> Ses
             f"or {SEVEN_DAYS} for a market without holidays."
         )
     return named_calendar(name)
+
+
+def sessions_per_year(ticker: str, overrides: Mapping[str, str] | None = None) -> int:
+    """Return the sessions a year of the calendar of `ticker`, without building it."""
+    return SESSIONS_PER_YEAR.get((overrides or {}).get(ticker) or guess_calendar(ticker), TRADING_DAYS)
 
 
 def guess_calendar(ticker: str) -> str:

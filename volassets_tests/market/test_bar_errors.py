@@ -187,6 +187,13 @@ def test_one_wrong_price_is_a_suspect_range(bars: pd.DataFrame, column: str, fac
         assert findings["suspect_range"].rows["date"].tolist() == [bars.index[900]]
 
 
+def test_a_price_halved_by_news_is_no_split(bars: pd.DataFrame) -> None:
+    halved = _scaled(slice(0, 700), 2)(bars.copy())
+    assert "suspected_split" in look(halved)
+    halved.iloc[700, halved.columns.get_loc("volume")] *= 20
+    assert "suspected_split" not in look(halved)
+
+
 def test_crashes_and_flash_crashes_are_no_suspects(bars: pd.DataFrame) -> None:
     usual = (bars["high"] / bars["low"]).median() - 1
     flash = bars.copy()

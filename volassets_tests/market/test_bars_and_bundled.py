@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
-from volassets.market.bars import BAR_COLUMNS, as_bars, total_return_factor
+from volassets.market.bar_errors import check_bars
+from volassets.market.bars import BAR_COLUMNS, as_bars, split_factor, total_return_factor
 from volassets.market.bundled import BundledSource
+from volassets.market.calendar import calendar_for
 from volassets.market.price_source import make_source
 
 
@@ -25,6 +27,35 @@ def test_bundled_bars_are_those_of_arch(sp500_bars: pd.DataFrame, nasdaq_bars: p
         assert bars.index.dtype == "datetime64[ns]"
         assert len(bars) == 5031
         np.testing.assert_array_equal(bars.to_numpy(), expected.to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("ticker", "rows", "last", "splits"),
+    [("AAPL", 3270, 430.47, 4.0), ("FB", 196, 27.78, 1.0), ("GOOG", 2148, 806.19, 1.0), ("IBM", 3270, 202.91, 1.0),
+     ("MSFT", 3270, 27.95, 2.0)],
+)  # fmt: skip
+def test_bundled_stocks_are_quoted_prices_with_their_splits(ticker: str, rows: int, last: float, splits: float) -> None:
+    bars = BundledSource().fetch(ticker)
+    assert tuple(bars.columns) == BAR_COLUMNS
+    assert (len(bars), bars.index[-1], bars["close"].iloc[-1]) == (rows, pd.Timestamp("2013-03-01"), last)
+    assert split_factor(bars).iloc[-1] == pytest.approx(splits, rel=1e-3)
+    returns = np.log(bars["adj_close"]).diff()
+    assert returns.abs().nlargest(2).iloc[1] < 0.25
+
+
+def test_findings_of_the_bundled_histories() -> None:
+    """Each is true: opens of the S&P 500 and of early IBM bars repeat the close; range proxies of indices are small."""
+    found = {}
+    for ticker in ("^GSPC", "^IXIC", "AAPL", "FB", "GOOG", "IBM", "MSFT"):
+        bars = BundledSource().fetch(ticker)
+        now = bars.index[-1].tz_localize("UTC") + pd.Timedelta(days=1)
+        kept, findings = check_bars(ticker, bars, calendar_for(ticker), now, "gk_overnight")
+        assert kept.equals(bars)
+        found[ticker] = [finding.check for finding in findings]
+    assert found.pop("^GSPC") == ["stale_opens", "proxy_ratio"]
+    assert found.pop("^IXIC") == ["proxy_ratio"]
+    assert found.pop("IBM") == ["stale_opens"]
+    assert not any(found.values())
 
 
 def test_other_tickers_are_refused() -> None:
