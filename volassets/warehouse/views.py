@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import families
-from volassets.warehouse.columns import FORECAST, HORIZON, ORIGIN, TARGET_DATE, TICKER, number
+from volassets.warehouse.columns import FORECAST, HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 
@@ -34,7 +34,9 @@ def views(settings: Settings) -> dict[str, View]:
 
 
 def _union(what: str, comment: str, of: tuple[str, ...], columns: tuple[Column, ...], key: tuple[str, ...]) -> View:
-    names = ", ".join(quoted(column.name) for column in columns)
+    # Files of 0.1.0 lack the column: every volatility was annualised with the sessions of an exchange.
+    given = {"sessions_per_year": 'coalesce("sessions_per_year", 252) AS "sessions_per_year"'}
+    names = ", ".join(given.get(column.name, quoted(column.name)) for column in columns)
     parts = [f"SELECT {names}, '{family}' AS family FROM {family}_{what}" for family in of]
     needs = tuple(f"{family}_{what}" for family in of)
     return View(what, comment, (*columns, _FAMILY), key, needs, " UNION ALL ".join(parts))
@@ -100,8 +102,8 @@ FORECAST_LOSSES = View(
 # the days that all of them have; one with less than half of the days that another has counts after those.
 HEADLINE_MODELS = View(
     "headline_models",
-    "The model that a ticker is shown with: of those with a forecast at its newest origin, the one with the lowest mean "
-    "QLIKE at one session over the outcomes known there, on the days that they share.",
+    "The model that a ticker is shown with: of those with a forecast at its newest origin, the one with the lowest "
+    "mean QLIKE at one session over the outcomes known there, on the days that they share.",
     (
         TICKER,
         MODEL,
@@ -144,19 +146,18 @@ LATEST_FORECASTS = View(
         TARGET_DATE,
         *_BOUNDS,
         Column("headline", "BOOLEAN", "Whether the model is the ticker's in headline_models."),
-        Column("old", "BOOLEAN", "Whether its first session is past: bars of it, or of a later day, are stored."),
+        Column(
+            "old", "BOOLEAN", "Whether its first session is past: a bar or an origin after it is stored, of any ticker."
+        ),
     ),
     (),
     ("forecasts", "headline_models", "raw_prices"),
     """
     WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
-        bars AS (SELECT ticker, max(date) AS date FROM raw_prices GROUP BY ticker),
-        days AS (SELECT date FROM bars UNION ALL SELECT origin_date FROM newest)
+        days AS (SELECT max(date) AS date FROM raw_prices UNION ALL SELECT max(origin_date) FROM newest)
     SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
-        h.model IS NOT NULL AS headline,
-        f.target_date < (SELECT max(date) FROM days) OR coalesce(f.target_date <= b.date, false) AS old
+        h.model IS NOT NULL AS headline, f.target_date < (SELECT max(date) FROM days) AS old
     FROM forecasts f JOIN newest n ON f.ticker = n.ticker AND f.origin_date = n.origin_date
         LEFT JOIN headline_models h ON h.ticker = f.ticker AND h.model = f.model
-        LEFT JOIN bars b ON b.ticker = f.ticker
     ORDER BY f.ticker, h.model IS NULL, f.model, f.horizon""",
 )
