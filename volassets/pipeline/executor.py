@@ -256,6 +256,8 @@ class Executor:
             self._state.cell_hashes.put(step.table, result.partition, result.model, result.data_hash)
             if step.table == FEATURES:
                 self._context.share_features(result.partition.ticker, output.tables[FEATURES].set_index("date"))
+            for line in output.log:
+                self._context.log(line)
         for name, _ in waiting:
             todo[name].left -= 1
             if not todo[name].left:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import pandas as pd
 
+from volassets.errors import InputError
 from volassets.evaluation import row_checks
 from volassets.evaluation.walk_forward import forecast_month
 from volassets.models.fit_storage import encode_checkpoint, fit_from_row, fit_to_row, read_checkpoint
@@ -61,6 +64,12 @@ def fit_tables(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def fitted_models(settings: Settings, model: Model) -> tuple[Model, ...]:
+def _lost_inputs(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
+    """Return what a fit whose checkpoint is lost is made from again, beside the features."""
+    sources = (source for model in models for source in fitted_models(settings, model))
+    return _selection([source for source in sources if source.stored_fits and source.kind == "pytorch"])
+
+
     """Return the models whose fits a forecast of `model` is made from: its members, or itself."""
     return tuple(settings.model(name) for name in model.member_names) or (model,)
 
@@ -127,7 +136,7 @@ def _forecasts(settings: Settings, family: str, members: Sequence[Model]) -> Ste
         kinds=("duckdb", members[0].kind),
         fingerprint=lambda state, place, model: state.fingerprints(place).forecast(model, place.refit_month),
         compute=forecast_rows,
-        load=load_tables(*fit_tables(settings, members)),
+        load=load_tables(*fit_tables(settings, members), *_lost_inputs(settings, members)),
         requires=_fits_needed,
         models=tuple(members),
         gap=State.month_gap,
@@ -207,27 +216,37 @@ def forecast_rows(inputs: Inputs) -> Output:
     """Return ``<family>_forecasts`` of one model and month, and where its attention lies."""
     model, features = inputs.model, inputs.table
     origins = origins_of_month(pd.DatetimeIndex(features.index), inputs.month, inputs.calendar)
-    fit = _fitted(inputs, model)
+    refits = _Refits()
+    fit = _fitted(inputs, model, refits)
     rows = forecast_month(model, fit, features, origins, inputs.settings.interval_level, inputs.calendar)
     tables = {f"{model.family}_forecasts": rows}
     if model.has_attention:
         tables["attention"] = model.attention(fit, features, origins)
-    return Output(tables)
+    return Output(tables, refits.files, refits.log)
 
 
 def importance_rows(inputs: Inputs) -> Output:
     """Return ``feature_importance`` of one stored fit."""
     from volassets.evaluation.importance import feature_importance
 
-    model = inputs.model
-    return Output({IMPORTANCE: feature_importance(model, _fitted(inputs, model), window_of(inputs, model))})
+    model, refits = inputs.model, _Refits()
+    rows = feature_importance(model, _fitted(inputs, model, refits), window_of(inputs, model))
+    return Output({IMPORTANCE: rows}, refits.files, refits.log)
 
 
-def _fitted(inputs: Inputs, model: Model) -> Fit:
+@dataclass
+class _Refits:
+    """Checkpoints that were lost and are written again."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+
+def _fitted(inputs: Inputs, model: Model, refits: _Refits) -> Fit:
     """Return the fit that the month's forecasts are made from: stored, or made here where that is as cheap."""
     if model.member_names:
         sources = fitted_models(inputs.settings, model)
-        members = {source.name: FittedModel(source, _fitted(inputs, source)) for source in sources}
+        members = {source.name: FittedModel(source, _fitted(inputs, source, refits)) for source in sources}
         return model.fit(window_of(inputs, model, members))
     if not model.stored_fits:
         return model.fit(window_of(inputs, model))
@@ -235,7 +254,23 @@ def _fitted(inputs: Inputs, model: Model) -> Fit:
     (row,) = rows[rows["model"] == model.name].to_dict("records")
     if not row["checkpoint"]:
         return fit_from_row({str(key): value for key, value in row.items()})
-    return read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+    try:
+        return read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+    except InputError as error:
+        return _refitted(inputs, model, row, refits, error)
+
+
+def _refitted(inputs: Inputs, model: Model, row: Mapping[Any, Any], refits: _Refits, error: InputError) -> Fit:
+    """Return the fit of a lost checkpoint from the same inputs: its row stays right, its file is written again."""
+    if model.scope == Scope.MONTH.value or (model.uses_selection and SELECTION not in inputs.rows):
+        month = f"{inputs.month:%Y-%m}"
+        raise InputError(
+            f"{error} `volassets run --from {month} --to {month} --models {model.name} --force` fits it."
+        ) from None
+    fit = model.fit(window_of(inputs, model))
+    refits.files[row["checkpoint"]] = encode_checkpoint(fit, row["data_hash"], model.code_version)
+    refits.log.append(f"{model.name} of {inputs.partition.label} was fitted again: {error}")
+    return fit
 
 
 def checkpoint_path(ticker: str, month: pd.Timestamp, model: str, data_hash: str) -> str:

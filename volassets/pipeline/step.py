@@ -74,10 +74,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Output:
-    """The rows of a cell by table, without the columns that name the cell, and files by path."""
+    """The rows of a cell by table, without the columns that name the cell, files by path, and lines for the log."""
 
     tables: Rows
     files: Mapping[str, bytes] = field(default_factory=dict)
+    log: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -219,4 +219,4 @@ def _saved(job: Job, output: Output) -> Output:
     """Write the checkpoints of an output: before the rows that name them, so that a row in sight has its file."""
     for place, content in output.files.items():
         write_whole(f"{job.files}/{place}", content)
-    return Output(output.tables)
+    return Output(output.tables, log=output.log)
