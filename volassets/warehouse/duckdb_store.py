@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.object_io import replacing
+from volassets.warehouse.damage import Unreadable, unreadable
 from volassets.warehouse.database_lock import PATIENCE_SECONDS, Patience, locked, log_line
 from volassets.warehouse.declarations import Table, cast, quoted
 from volassets.warehouse.interface import CheckedChange, Warehouse
@@ -31,10 +32,6 @@ PASSING_SECONDS = 5.0
 
 class _Passing(Exception):
     """A stranger is in the way; try again."""
-
-
-class Damaged(StoreError):
-    """The file is no DuckDB database."""
 
 
 class DuckDBWarehouse(Warehouse):
@@ -130,8 +127,9 @@ class DuckDBWarehouse(Warehouse):
         Raises
         ------
         StoreError
-            The file is not a database, cannot be opened, or was not free in time.
+            The file is not a database, is damaged, cannot be opened, or was not free in time.
         """
+        import duckdb
         import tenacity
 
         patience = Patience(self.path, self._seconds, self._say)
@@ -142,7 +140,10 @@ class DuckDBWarehouse(Warehouse):
         )
         connection, opened = attempts(self._open, read_only, patience)
         with opened:
-            yield connection
+            try:
+                yield connection
+            except duckdb.Error as error:
+                raise self._unreadable(error) or error from None
 
     def backup(self, file: Path) -> None:
         """Copy the database, as of one moment, to `file`."""
@@ -167,10 +168,16 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute("CHECKPOINT")
                 connection.close()
                 put_in_place(Path(file), self.path)
-        except Damaged:
+        except Unreadable:
+            kept = self.path.with_name(f"{self.path.name}.unreadable")
             with self._locked():
-                self._log.unlink(missing_ok=True)
-                put_in_place(Path(file), self.path)
+                put_in_place(Path(file), self.path, lambda: self._move_to(kept))
+            self._say(f"what could not be read is kept as {kept}")
+
+    def _move_to(self, place: Path) -> None:
+        self.path.replace(place)
+        if self._log.exists():
+            self._log.replace(f"{place}.wal")
 
     @property
     def _log(self) -> Path:
@@ -214,12 +221,17 @@ class DuckDBWarehouse(Warehouse):
         passing = any(phrase in text for phrase in PASSING) and not any(phrase in text for phrase in LASTING)
         if passing and patience.seconds < PASSING_SECONDS:
             return _Passing(f"a change of the file ({text})")
-        if "not a valid DuckDB database file" in text:
-            return Damaged(
-                f"{self.path} is not a DuckDB database, or is damaged: restore a backup with `volassets restore FILE`, "
-                "or move the file away. It was not touched."
-            )
-        return StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
+        return self._unreadable(error) or StoreError(f"{self.path} cannot be opened: {text}. It was not touched.")
+
+    def _unreadable(self, error: Exception) -> Unreadable | None:
+        return unreadable(self.path, str(error), self._is_ours)
+
+    def _is_ours(self, file: Path) -> bool:
+        try:
+            self.require_ours(file)
+        except StoreError:
+            return False
+        return True
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:
@@ -266,10 +278,14 @@ def _insert(connection: DuckDBPyConnection, table: Table, rows: pd.DataFrame) ->
         connection.unregister("given")
 
 
-def put_in_place(source: Path, destination: Path) -> None:
-    """Copy a file over `destination`, whole or not at all; StoreError if it cannot be written."""
+def put_in_place(source: Path, destination: Path, before: Callable[[], None] = lambda: None) -> None:
+    """Copy a file over `destination`, whole or not at all; StoreError if it cannot be written.
+
+    `before` is called when only the renaming is left to do.
+    """
     try:
         with replacing(destination) as draft:
             shutil.copyfile(source, draft)
+            before()
     except OSError as error:
         raise StoreError(f"{destination} cannot be written: {error}. It is as it was.") from None
