@@ -31,6 +31,11 @@ class NextSession(Protocol):
         """Return the first session strictly after `day`."""
         ...
 
+    @property
+    def sessions_per_year(self) -> int:
+        """Sessions a year, that volatilities are annualised with."""
+        ...
+
 
 def refit_month(value: str | date | pd.Timestamp) -> pd.Timestamp:
     """Return the first day of the month of `value`; InputError if a text is neither YYYY-MM nor YYYY-MM-DD."""

@@ -21,6 +21,7 @@ VERDICTS = """
     SELECT text FROM verdicts
     WHERE topic = 'leaderboard' AND list_contains($tickers, ticker) ORDER BY ticker, horizon
 """
+HEADLINES = "SELECT * FROM headline_models WHERE list_contains($tickers, ticker) ORDER BY ticker"
 
 
 def run_command(
@@ -78,6 +79,7 @@ def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
 
 
 def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[str]) -> int:
+    from volassets.evaluation.verdict import headline_text
     from volassets.warehouse.store import open_warehouse
 
     if not result.refreshed:
@@ -89,6 +91,9 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
         click.echo(f'and {len(board) - SHOWN_ROWS} more: `volassets query "select * from leaderboard"` shows all')
     for text in store.query(VERDICTS, {"tickers": request.tickers})["text"].head(SHOWN_ROWS):
         click.echo(text)
+    chosen = store.query(HEADLINES, {"tickers": request.tickers}).head(SHOWN_ROWS)
+    for _, row in chosen.iterrows():
+        click.echo(f"headline  {row['ticker']}: {headline_text(row)}")
     if result.refreshed:
         _report(settings, store, result, tickers)
     click.echo(f"database  {settings.database}")

@@ -15,7 +15,9 @@ import pandas as pd
 
 from volassets.models.protocol import TRADING_DAYS
 
+# Fewer give no statistic, and fewer windows that share no session no test.
 FEWEST_DAYS = 10
+FEWEST_WINDOWS = 20
 COMPARED_LOSSES = ("qlike", "squared_error", "qlike_on_squared_returns")
 MCS_SIZE = 0.10
 MCS_REPLICATIONS = 1000
@@ -25,7 +27,7 @@ COMPARISON_COLUMNS = ("ticker", "horizon", "loss", "model_a", "model_b", "dm", "
 
 @dataclass(frozen=True)
 class EqualAccuracyTest:
-    """A statistic with its two-sided p-value, from `n` days; NaN where `n` is under `FEWEST_DAYS`."""
+    """A statistic with its two-sided p-value, from `n` days; NaN where they are too few or it is undefined."""
 
     statistic: float
     p_value: float
@@ -40,6 +42,11 @@ class MincerZarnowitz:
     slope: float
     p_value: float
     n: int
+
+
+def too_few(n: int, horizon: int) -> bool:
+    """Return whether `n` origins hold fewer than `FEWEST_WINDOWS` windows of `horizon` sessions without overlap."""
+    return n < FEWEST_WINDOWS * horizon
 
 
 def hac_lag(n: int, horizon: int) -> int:
@@ -59,6 +66,14 @@ def long_run_variance(values: np.ndarray, lag: int) -> float:
     for k in range(1, min(lag, n - 1) + 1):
         total += 2.0 * (1.0 - k / (lag + 1.0)) * float(centred[k:] @ centred[:-k])
     return total / n
+
+
+def equal_accuracy(differential: np.ndarray, horizon: int) -> EqualAccuracyTest:
+    """Return `diebold_mariano`, or NaN where the windows are `too_few`."""
+    n = len(differential)
+    if too_few(n, horizon):
+        return EqualAccuracyTest(float("nan"), float("nan"), n)
+    return diebold_mariano(differential, horizon)
 
 
 def diebold_mariano(differential: np.ndarray, horizon: int, lag: int | None = None) -> EqualAccuracyTest:
@@ -84,22 +99,23 @@ def diebold_mariano(differential: np.ndarray, horizon: int, lag: int | None = No
     variance = long_run_variance(d, hac_lag(n, horizon) if lag is None else lag)
     if variance <= 0.0:
         same = d.mean() == 0.0
-        return EqualAccuracyTest(0.0 if same else float(np.copysign(np.inf, d.mean())), 1.0 if same else 0.0, n)
+        return EqualAccuracyTest(0.0, 1.0, n) if same else EqualAccuracyTest(float("nan"), float("nan"), n)
     small_sample = max((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n, 0.0)
     statistic = float(d.mean() / np.sqrt(variance / n) * np.sqrt(small_sample))
     return EqualAccuracyTest(statistic, float(2 * student.sf(abs(statistic), n - 1)), n)
 
 
-def mincer_zarnowitz(realized: np.ndarray, forecast: np.ndarray, horizon: int) -> MincerZarnowitz:
+def mincer_zarnowitz(
+    realized: np.ndarray, forecast: np.ndarray, horizon: int, sessions_per_year: int = TRADING_DAYS
+) -> MincerZarnowitz:
     """Regress realised on forecast daily variance with HAC covariances (Mincer and Zarnowitz 1969).
 
-    NaN with fewer than `FEWEST_DAYS` rows or a constant forecast.
+    NaN with fewer than `FEWEST_DAYS` rows or a constant forecast; the p-value also with `too_few` windows.
     """
     import statsmodels.api as sm
     from scipy.stats import chi2
 
-    y = TRADING_DAYS * np.asarray(realized, np.float64)
-    f = TRADING_DAYS * np.asarray(forecast, np.float64)
+    y, f = (sessions_per_year * np.asarray(values, np.float64) for values in (realized, forecast))
     n = len(y)
     if n < FEWEST_DAYS or np.ptp(f) == 0.0:
         return MincerZarnowitz(float("nan"), float("nan"), float("nan"), n)
@@ -107,7 +123,8 @@ def mincer_zarnowitz(realized: np.ndarray, forecast: np.ndarray, horizon: int) -
     result = sm.OLS(y, design).fit(cov_type="HAC", cov_kwds={"maxlags": hac_lag(n, horizon)})
     gap = result.params - np.array([0.0, 1.0])
     wald = float(gap @ np.linalg.pinv(result.cov_params()) @ gap)
-    return MincerZarnowitz(float(result.params[0]), float(result.params[1]), float(chi2.sf(wald, 2)), n)
+    p_value = float("nan") if too_few(n, horizon) else float(chi2.sf(wald, 2))
+    return MincerZarnowitz(float(result.params[0]), float(result.params[1]), p_value, n)
 
 
 def mcs_block(n: int, horizon: int) -> int:
@@ -131,7 +148,7 @@ def model_confidence_set(
     ----------
     losses : DataFrame
         One row per origin in order, one column per model, nothing missing. The order of the columns changes nothing;
-        a model alone has 1, and fewer than `FEWEST_DAYS` rows give NaN.
+        a model alone has 1, and `too_few` windows give NaN.
     horizon : int
         Sessions per forecast.
     block : int, optional
@@ -140,7 +157,7 @@ def model_confidence_set(
         Of the bootstrap.
     """
     n = len(losses)
-    if n < FEWEST_DAYS:
+    if too_few(n, horizon):
         return pd.Series(np.nan, index=losses.columns)
     distinct = losses.loc[:, ~losses.T.duplicated()].sort_index(axis=1)
     if distinct.shape[1] <= 1:
@@ -193,7 +210,7 @@ def compare_pairs(losses: pd.DataFrame, names: Sequence[str] = COMPARED_LOSSES) 
                 differential = (matrix[a] - matrix[b]).dropna().to_numpy()
                 if not len(differential):
                     continue
-                test = diebold_mariano(differential, horizon)
+                test = equal_accuracy(differential, horizon)
                 rows.append((ticker, horizon, loss, a, b, test.statistic, test.p_value, test.n))
                 rows.append((ticker, horizon, loss, b, a, -test.statistic, test.p_value, test.n))
     return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))

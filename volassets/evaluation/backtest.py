@@ -12,8 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.losses import on_common_sample, scored_rows, with_losses
-from volassets.models.protocol import TRADING_DAYS
+from volassets.evaluation.losses import (
+    annualised_volatility,
+    on_common_sample,
+    scored_rows,
+    sessions_per_year,
+    with_losses,
+)
 
 HOLD = "buy_and_hold"
 SMOOTHED_DAYS = 5
@@ -102,20 +107,20 @@ def backtest(scored: pd.DataFrame, returns: pd.Series, rules: Rules) -> Backtest
 
     Notes
     -----
-    Returns, volatilities and ratios are annualised, net where the name does not say gross. Intervals are of 90 %, from
-    the stationary bootstrap with a mean block of `BLOCK` sessions, NaN below `FEWEST_SESSIONS` sessions; differences
-    from buy and hold use the same sessions and resamples. ``tracking_error`` is the root mean square of the gross
-    22-session volatility less the target, ``turnover`` the weight traded per year, and ``utility`` the mean of
+    Values are annualised with the ticker's sessions a year, and net where the name does not say gross. Intervals are of
+    90 %, from the stationary bootstrap with a mean block of `BLOCK` sessions, NaN below `FEWEST_SESSIONS` sessions;
+    differences from buy and hold use the same sessions and resamples. ``tracking_error`` is the root mean square of the
+    gross 22-session volatility less the target, ``turnover`` the weight traded per year, and ``utility`` the mean of
     8 % s - 4 % s^2 (Bollerslev, Hood, Huss and Pedersen 2018), s the position's realised volatility over the target.
     """
-    losses = with_losses(scored[scored["horizon"] == 1])
+    losses, per_year = with_losses(scored[scored["horizon"] == 1]), sessions_per_year(scored)
     tables: list[pd.DataFrame] = []
     paths: list[pd.DataFrame] = []
     for names, sessions in _periods(losses, returns):
-        rows = _run(losses[losses["model"].isin(names)], sessions, rules)
+        rows = _run(losses[losses["model"].isin(names)], sessions, rules, per_year)
         hold = simulate(np.ones(len(sessions)), sessions["return"].to_numpy(), rules.cost)
         rows[HOLD, "none"] = hold
-        table = _table(rows, sessions, rules)
+        table = _table(rows, sessions, rules, per_year)
         path = pd.concat([_labelled(frame, key, sessions) for key, frame in rows.items()], ignore_index=True)
         if tables:
             table, path = table[table["strategy"] != HOLD], path[path["strategy"] != HOLD]
@@ -149,11 +154,14 @@ def _periods(losses: pd.DataFrame, returns: pd.Series) -> Iterator[tuple[list[st
         yield list(dict.fromkeys(rows["model"])), sessions
 
 
-def _run(losses: pd.DataFrame, sessions: pd.DataFrame, rules: Rules) -> dict[tuple[str, str], pd.DataFrame]:
+def _run(
+    losses: pd.DataFrame, sessions: pd.DataFrame, rules: Rules, per_year: int
+) -> dict[tuple[str, str], pd.DataFrame]:
     rows = {}
     returns = sessions["return"].to_numpy()
     for name, own in losses.groupby("model", sort=False):
-        volatility = np.sqrt(TRADING_DAYS * own.set_index("origin_date")["variance"])
+        variance = own.set_index("origin_date")["variance"]
+        volatility = pd.Series(annualised_volatility(variance.to_numpy(), per_year), index=variance.index)
         aim = target_weights(volatility, rules).reindex(sessions["origin"])
         smooth = aim.rolling(SMOOTHED_DAYS, min_periods=1).mean()
         rows[str(name), "daily"] = simulate(aim.to_numpy(), returns, rules.cost)
@@ -166,45 +174,46 @@ def _labelled(frame: pd.DataFrame, key: tuple[str, str], sessions: pd.DataFrame)
     return frame.assign(strategy=key[0], smoothing=key[1], date=sessions.index)[list(PATH_COLUMNS)]
 
 
-def _table(rows: dict[tuple[str, str], pd.DataFrame], sessions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+def _table(
+    rows: dict[tuple[str, str], pd.DataFrame], sessions: pd.DataFrame, rules: Rules, per_year: int
+) -> pd.DataFrame:
     weights, trades, gross, net = (np.column_stack([f[name] for f in rows.values()]) for name in PATH_COLUMNS[3:7])
     n = len(net)
     equity = np.vstack([np.ones(net.shape[1]), np.cumprod(1.0 + net, axis=0)])
     table = pd.DataFrame(list(rows), columns=["strategy", "smoothing"])
-    table["sharpe_gross"], table["sharpe_net"] = _sharpe(gross), _sharpe(net)
-    for name, values in _intervals(gross, net, list(rows).index((HOLD, "none"))).items():
+    table["sharpe_gross"], table["sharpe_net"] = _sharpe(gross, per_year), _sharpe(net, per_year)
+    for name, values in _intervals(gross, net, list(rows).index((HOLD, "none")), per_year).items():
         table[name] = values
-    table["annual_return"] = np.maximum(equity[-1], 0.0) ** (TRADING_DAYS / n) - 1.0
-    table["annual_volatility"] = net.std(axis=0, ddof=1) * np.sqrt(TRADING_DAYS) if n > 1 else np.nan
-    table["tracking_error"] = _tracking_error(gross, rules.target)
+    with np.errstate(over="ignore"):
+        table["annual_return"] = np.maximum(equity[-1], 0.0) ** (per_year / n) - 1.0
+    table["annual_volatility"] = net.std(axis=0, ddof=1) * np.sqrt(per_year) if n > 1 else np.nan
+    table["tracking_error"] = _tracking_error(gross, rules.target, per_year)
     table["max_drawdown"] = (1.0 - equity / np.maximum.accumulate(equity, axis=0)).max(axis=0)
-    table["turnover"] = np.abs(trades).mean(axis=0) * TRADING_DAYS
+    table["turnover"] = np.abs(trades).mean(axis=0) * per_year
     known = sessions["realized_variance"].notna().to_numpy()
-    scale = (
-        weights[known] * np.sqrt(TRADING_DAYS * sessions["realized_variance"].to_numpy()[known])[:, None] / rules.target
-    )
+    realized = annualised_volatility(sessions["realized_variance"].to_numpy()[known], per_year)
+    scale = weights[known] * realized[:, None] / rules.target
     table["utility"] = (0.08 * scale - 0.04 * scale**2).mean(axis=0)
     return table.assign(start=sessions.index[0], end=sessions.index[-1], n=n)
 
 
-def _sharpe(returns: np.ndarray) -> np.ndarray:
+def _sharpe(returns: np.ndarray, per_year: int) -> np.ndarray:
     if len(returns) < 2:
         return np.full(returns.shape[1], np.nan)
     spread = returns.std(axis=0, ddof=1)
-    return np.divide(
-        returns.mean(axis=0) * np.sqrt(TRADING_DAYS), spread, out=np.full_like(spread, np.nan), where=spread > 0
-    )
+    mean = returns.mean(axis=0) * np.sqrt(per_year)
+    return np.divide(mean, spread, out=np.full_like(spread, np.nan), where=spread > 0)
 
 
-def _tracking_error(gross: np.ndarray, target: float) -> np.ndarray:
+def _tracking_error(gross: np.ndarray, target: float, per_year: int) -> np.ndarray:
     if len(gross) < TRACKING_WINDOW:
         return np.full(gross.shape[1], np.nan)
     total = np.vstack([np.zeros(gross.shape[1]), np.cumsum(gross**2, axis=0)])
     mean = np.maximum(total[TRACKING_WINDOW:] - total[:-TRACKING_WINDOW], 0.0) / TRACKING_WINDOW
-    return np.sqrt(((np.sqrt(TRADING_DAYS * mean) - target) ** 2).mean(axis=0))
+    return np.sqrt(((annualised_volatility(mean, per_year) - target) ** 2).mean(axis=0))
 
 
-def _intervals(gross: np.ndarray, net: np.ndarray, hold: int) -> dict[str, np.ndarray]:
+def _intervals(gross: np.ndarray, net: np.ndarray, hold: int, per_year: int) -> dict[str, np.ndarray]:
     """Return the bootstrap's percentile intervals of the Sharpe ratios and of their differences from column `hold`."""
     names = ("sharpe_low", "sharpe_high", "sharpe_gross_low", "sharpe_gross_high", *DIFFERENCE_COLUMNS)
     n, k = net.shape
@@ -212,10 +221,10 @@ def _intervals(gross: np.ndarray, net: np.ndarray, hold: int) -> dict[str, np.nd
         return {name: np.full(k, np.nan) for name in names}
     counts = _resample_counts(n)
     tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
-    of_net, of_gross = _resampled_sharpe(net, counts), _resampled_sharpe(gross, counts)
+    of_net, of_gross = (_resampled_sharpe(returns, counts, per_year) for returns in (net, gross))
     low_high = (*np.quantile(of_net, tails, axis=0), *np.quantile(of_gross, tails, axis=0))
     difference = of_net - of_net[:, [hold]]
-    sharpe = _sharpe(net)
+    sharpe = _sharpe(net, per_year)
     result = (*low_high, sharpe - sharpe[hold], *np.quantile(difference, tails, axis=0))
     return dict(zip(names, result, strict=True))
 
@@ -228,8 +237,9 @@ def _resample_counts(n: int) -> np.ndarray:
     return np.stack([np.bincount(data[0][0], minlength=n) for data in draw.bootstrap(REPLICATIONS)]).astype(np.float64)
 
 
-def _resampled_sharpe(returns: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _resampled_sharpe(returns: np.ndarray, counts: np.ndarray, per_year: int) -> np.ndarray:
     n = len(returns)
     mean = counts @ returns / n
     variance = np.maximum(counts @ returns**2 / n - mean**2, 0.0) * n / (n - 1)
-    return np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 0) * np.sqrt(TRADING_DAYS)
+    sharpe = np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 0)
+    return sharpe * np.sqrt(per_year)

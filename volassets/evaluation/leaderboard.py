@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from volassets.evaluation.accuracy_tests import diebold_mariano, loss_matrix, mincer_zarnowitz, model_confidence_set
-from volassets.evaluation.losses import on_common_sample, scored_rows, scores, with_losses
+from volassets.evaluation.accuracy_tests import (
+    equal_accuracy,
+    loss_matrix,
+    mincer_zarnowitz,
+    model_confidence_set,
+    too_few,
+)
+from volassets.evaluation.losses import (
+    on_common_sample,
+    relative_qlike,
+    scored_rows,
+    scores,
+    sessions_per_year,
+    with_losses,
+)
 
 BASELINE = "gjr"
 
@@ -32,7 +45,8 @@ def leaderboard(scored: pd.DataFrame, baseline: str = BASELINE) -> pd.DataFrame:
           the baseline has too; 0 with p-value 1 for the baseline itself.
         - ``mcs_p`` is the confidence set's p-value among the complete models on the common sample; for another model,
           that of the set with this model added, on the days it has of the common sample.
-        - Statistics of fewer than ten days are NaN, and so are the comparisons where the baseline was not run.
+        - Tests of too few windows (`accuracy_tests.too_few`) are NaN, and so are the comparisons where the baseline was
+          not run.
     """
     marked = on_common_sample(with_losses(scored))
     groups = marked.groupby(["ticker", "horizon"], sort=True)
@@ -50,7 +64,8 @@ def _of_one_horizon(marked: pd.DataFrame, baseline: str) -> pd.DataFrame:
     for name, own in scored_rows(marked).groupby("model", sort=False):
         own = own.sort_values("origin_date")
         values = scores(own)
-        regression = mincer_zarnowitz(own["realized_variance"].to_numpy(), own["variance"].to_numpy(), horizon)
+        y, f = own["realized_variance"].to_numpy(), own["variance"].to_numpy()
+        regression = mincer_zarnowitz(y, f, horizon, sessions_per_year(marked))
         rows.append(
             {
                 "ticker": ticker,
@@ -74,7 +89,7 @@ def _of_one_horizon(marked: pd.DataFrame, baseline: str) -> pd.DataFrame:
 def _confidence_set_p_values(marked: pd.DataFrame, horizon: int) -> pd.Series:
     common = loss_matrix(marked[marked["common"]], "qlike")
     complete = list(dict.fromkeys(marked.loc[marked["complete"], "model"]))
-    result = dict(model_confidence_set(common[complete], horizon).items()) if complete else {}
+    result = dict(model_confidence_set(common[complete].dropna(), horizon).items()) if complete else {}
     for name in dict.fromkeys(marked["model"]):
         if name not in result:
             matrix = common.reindex(columns=[*complete, name]).dropna()
@@ -86,14 +101,11 @@ def _against(own: pd.DataFrame, baseline: pd.DataFrame, horizon: int, same: bool
     """Return the comparison columns of one model; zeros and p-values of 1 for the baseline itself."""
     names = ("qlike_vs_gjr", "dm_vs_gjr", "dm_p", "dm_vs_gjr_on_squared_returns", "dm_p_on_squared_returns")
     days = own.index.intersection(baseline.index)
-    if same:
+    if same and not too_few(len(own), horizon):
         return dict(zip(names, (0.0, 0.0, 1.0, 0.0, 1.0), strict=True))
-    if not len(days):
-        return dict.fromkeys(names, float("nan"))
-    mine, theirs = own.loc[days], baseline.loc[days]
-    relative = float(mine["qlike"].mean() / theirs["qlike"].mean() - 1.0)
     tests = (
-        diebold_mariano((mine[loss] - theirs[loss]).dropna().to_numpy(), horizon)
+        equal_accuracy((own.loc[days, loss] - baseline.loc[days, loss]).dropna().to_numpy(), horizon)
         for loss in ("qlike", "qlike_on_squared_returns")
     )
-    return dict(zip(names, (relative, *(x for test in tests for x in (test.statistic, test.p_value))), strict=True))
+    values = (x for test in tests for x in (test.statistic, test.p_value))
+    return dict(zip(names, (relative_qlike(own, baseline), *values), strict=True))

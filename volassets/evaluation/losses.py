@@ -10,7 +10,9 @@ Everything here works on *scored forecasts*: one row per ticker, model, horizon 
 ``squared_return`` (optional)
     mean squared daily return of the same sessions,
 ``lower, upper`` (optional)
-    interval bounds on the annualised volatility.
+    interval bounds on the annualised volatility,
+``sessions_per_year`` (optional)
+    of the ticker's calendar, 252 by default: what volatilities are annualised with.
 """
 
 from __future__ import annotations
@@ -28,14 +30,20 @@ REGIMES = ("low", "middle", "high")
 
 
 def qlike(realized: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return y/f - ln(y/f) - 1 of variances in one unit: zero for a perfect forecast (Patton 2011)."""
-    ratio = np.asarray(realized, np.float64) / np.asarray(forecast, np.float64)
+    """Return y/f - ln(y/f) - 1 of variances in one unit (Patton 2011): 0 for a perfect forecast, NaN where y is 0."""
+    y, f = np.asarray(realized, np.float64), np.asarray(forecast, np.float64)
+    ratio = y / np.where((y > 0) & (f > 0), f, np.nan)
     return ratio - np.log(ratio) - 1.0
 
 
-def annualised_volatility(variance: np.ndarray) -> np.ndarray:
-    """Return sqrt(252 v) of daily variances."""
-    return np.sqrt(TRADING_DAYS * np.asarray(variance, np.float64))
+def annualised_volatility(variance: np.ndarray, sessions_per_year: int = TRADING_DAYS) -> np.ndarray:
+    """Return sqrt(sessions v) of daily variances."""
+    return np.sqrt(sessions_per_year * np.asarray(variance, np.float64))
+
+
+def sessions_per_year(scored: pd.DataFrame) -> int:
+    """Return the sessions a year of one ticker's scored forecasts."""
+    return int(scored["sessions_per_year"].iloc[0]) if "sessions_per_year" in scored and len(scored) else TRADING_DAYS
 
 
 def with_losses(scored: pd.DataFrame) -> pd.DataFrame:
@@ -50,18 +58,18 @@ def with_losses(scored: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(qlike=qlike(y, f), squared_error=(y - f) ** 2, qlike_on_squared_returns=np.log(f) + r2 / f)
 
 
-def on_common_sample(losses: pd.DataFrame, enough: float = ENOUGH_OF_THE_DAYS) -> pd.DataFrame:
+def on_common_sample(losses: pd.DataFrame) -> pd.DataFrame:
     """Mark what is scored: the columns `common` (day of the common sample) and `complete` (model is in it).
 
-    Per ticker and horizon, the reference days are the origins that at least half of the models have. A model with at
-    least the share `enough` of them is complete, and the common sample is the days that every complete model has. So
-    one model with a few days cannot delete days for the others: it is not complete and keeps its own days.
+    Per ticker and horizon, the reference days are the origins that at least half of the models have. A model with
+    `ENOUGH_OF_THE_DAYS` of them is complete, and the common sample is the days that every complete model has. So one
+    model with a few days cannot delete days for the others: it is not complete and keeps its own days.
     """
     marked = losses.assign(common=False, complete=False)
     for _, rows in losses.groupby(["ticker", "horizon"], sort=False):
         there = rows.assign(there=True).pivot(index="origin_date", columns="model", values="there").notna()
         reference = there[there.mean(axis=1) >= 0.5]
-        complete = reference.columns[reference.mean(axis=0) >= enough]
+        complete = reference.columns[reference.mean(axis=0) >= ENOUGH_OF_THE_DAYS]
         days = there.index[there[complete].all(axis=1)] if len(complete) else there.index[:0]
         marked.loc[rows.index, "complete"] = rows["model"].isin(complete)
         marked.loc[rows.index, "common"] = rows["origin_date"].isin(days)
@@ -76,11 +84,12 @@ def scored_rows(marked: pd.DataFrame) -> pd.DataFrame:
 def scores(rows: pd.DataFrame) -> dict[str, float]:
     """Return the scores of one model's rows.
 
-    Means of the losses; ``rmse``, ``mae`` and ``r2`` on annualised volatility; ``bias``, mean forecast variance over
-    mean realised variance less one; ``coverage``, the share of realised volatilities inside the bounds that are known.
+    Means of the losses over the days that have one; ``rmse``, ``mae`` and ``r2`` on annualised volatility; ``bias``,
+    mean forecast variance over mean realised variance less one; ``coverage``, the share of realised volatilities
+    inside the bounds that are known.
     """
     y, f = rows["realized_variance"].to_numpy(np.float64), rows["variance"].to_numpy(np.float64)
-    realized, forecast = annualised_volatility(y), annualised_volatility(f)
+    realized, forecast = (annualised_volatility(values, sessions_per_year(rows)) for values in (y, f))
     error = forecast - realized
     spread = float(((realized - realized.mean()) ** 2).sum()) if len(y) else 0.0
     return {
@@ -91,7 +100,7 @@ def scores(rows: pd.DataFrame) -> dict[str, float]:
         "rmse": float(np.sqrt(_mean(error**2))),
         "mae": _mean(np.abs(error)),
         "r2": 1.0 - float((error**2).sum()) / spread if spread > 0 else float("nan"),
-        "bias": float(f.sum() / y.sum() - 1.0) if len(y) else float("nan"),
+        "bias": float(f.sum() / y.sum() - 1.0) if y.sum() > 0 else float("nan"),
         "coverage": _coverage(rows, realized),
     }
 
@@ -102,6 +111,18 @@ def score_table(marked: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     groups = scored_rows(marked).groupby(keys, sort=False, observed=True)
     rows = [dict(zip(keys, key, strict=True)) | scores(group) for key, group in groups]
     return pd.DataFrame(rows, columns=None if rows else keys)
+
+
+def defined(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with NaN for what is infinite: the store keeps an undefined number as NULL."""
+    return frame.replace([np.inf, -np.inf], np.nan)
+
+
+def relative_qlike(own: pd.DataFrame, baseline: pd.DataFrame) -> float:
+    """Return mean QLIKE over the baseline's, less 1, on the origins (the index) that both have; NaN where undefined."""
+    days = own.index.intersection(baseline.index)
+    theirs = baseline.loc[days, "qlike"].mean()
+    return float(own.loc[days, "qlike"].mean() / theirs - 1.0) if theirs else float("nan")
 
 
 def volatility_regime(proxy: pd.Series, window: int = 22, minimum: int = 252) -> pd.Series:
@@ -119,7 +140,8 @@ def volatility_regime(proxy: pd.Series, window: int = 22, minimum: int = 252) ->
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) if len(known) else float("nan")
 
 
 def _coverage(rows: pd.DataFrame, realized: np.ndarray) -> float:
@@ -127,4 +149,4 @@ def _coverage(rows: pd.DataFrame, realized: np.ndarray) -> float:
         return float("nan")
     lower, upper = rows["lower"].to_numpy(np.float64), rows["upper"].to_numpy(np.float64)
     known = ~(np.isnan(lower) | np.isnan(upper))
-    return _mean(((lower <= realized) & (realized <= upper))[known])
+    return _mean(((lower <= realized) & (realized <= upper))[known].astype(np.float64))

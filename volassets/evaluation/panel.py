@@ -1,15 +1,19 @@
-"""The comparison over tickers: how many a model wins on, and with what probability."""
+"""The comparison over tickers: scores on what all models share, wins, and tests of the mean difference."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.accuracy_tests import FEWEST_DAYS, diebold_mariano, loss_matrix
+from volassets.evaluation.accuracy_tests import MCS_SIZE, equal_accuracy, loss_matrix
 from volassets.evaluation.leaderboard import BASELINE
-from volassets.evaluation.losses import with_losses
-from volassets.evaluation.verdict import SIGNIFICANT, difference_text, p_text
+from volassets.evaluation.losses import defined, relative_qlike, scored_rows, scores, with_losses
+from volassets.evaluation.verdict import SIGNIFICANT, TOO_FEW, difference_text, p_text
 
+MEANS = ["qlike", "qlike_vs_gjr", "rmse", "mae", "r2", "coverage_90"]
+ENOUGH_OF_THE_PANEL = 0.5
 PANEL_COLUMNS = (
     "model", "horizon", "against", "tickers", "wins", "significant_wins", "significant_losses", "mean_difference",
     "dm_pooled", "p_pooled", "n",
@@ -36,42 +40,84 @@ def panel_comparison(scored: pd.DataFrame, against: str = BASELINE) -> pd.DataFr
     """
     losses = with_losses(scored)
     rows = []
-    for horizon in sorted(losses["horizon"].unique().tolist()):
-        of_horizon = losses[losses["horizon"] == horizon]
-        matrices = {
-            str(ticker): loss_matrix(group, "qlike") for ticker, group in of_horizon.groupby("ticker", sort=False)
-        }
+    for horizon, of_horizon in losses.groupby("horizon", sort=True):
+        groups = of_horizon.groupby("ticker", sort=False)
+        matrices = {str(ticker): loss_matrix(group, "qlike") for ticker, group in groups}
         rows += [
-            _compared(matrices, model, against, horizon)
+            _compared(matrices, model, against, int(str(horizon)))
             for model in dict.fromkeys(of_horizon["model"])
             if model != against
         ]
-    return pd.DataFrame([row for row in rows if row], columns=list(PANEL_COLUMNS))
+    return defined(pd.DataFrame([row for row in rows if row], columns=list(PANEL_COLUMNS)))
 
 
 def panel_verdict(scored: pd.DataFrame, against: str = BASELINE) -> list[str]:
-    """Return one sentence per horizon: the model with the lowest mean QLIKE against `against` and the runner-up."""
+    """Return one sentence per horizon: the first model of `pooled_scores` against `against` and the second one."""
     sentences = []
-    losses = with_losses(scored)
-    for horizon, rows in losses.groupby("horizon", sort=True):
-        best, *second = _leaders(rows)
-        rivals = [name for name in dict.fromkeys((against, *second)) if name != best and name in set(rows["model"])]
-        tests = [panel_comparison(rows[rows["model"].isin((best, rival))], rival) for rival in rivals]
-        parts = [_sentence(found.iloc[0]) for found in tests if len(found)]
-        if parts:
-            sentences.append(f"Horizon {horizon}: {best} {'; '.join(parts)}.")
+    for horizon, marked in _on_shared_tickers(scored):
+        mean = _by_ticker(marked)["qlike"].groupby(level=["complete", "model"]).mean()
+        ranked = mean.reset_index().sort_values(["complete", "qlike"], ascending=[False, True], kind="stable")["model"]
+        best, *second = ranked.head(2)
+        rivals = [name for name in dict.fromkeys((against, *second)) if name != best and name in set(ranked)]
+        tests = [panel_comparison(marked[marked["model"].isin((best, rival))], rival) for rival in rivals]
+        rows = [found.iloc[0] for found in tests if len(found)]
+        if rows:
+            parts = [_sentence(row) for row in rows] if any(row["p_pooled"] >= 0 for row in rows) else [TOO_FEW]
+            sentences.append(f"Horizon {horizon}: {best + ' ' if parts != [TOO_FEW] else ''}{'; '.join(parts)}.")
     return sentences
 
 
-def pooled_scores(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``panel_leaderboard``: plain means over tickers of the leaderboards in `board`."""
-    means = ["qlike", "qlike_vs_gjr", "rmse", "mae", "r2", "coverage_90"]
-    groups = board.groupby(["model", "horizon"], sort=False)
-    pooled = groups[means].mean()
-    pooled.insert(0, "tickers", groups["ticker"].nunique())
-    pooled.insert(1, "n", groups["n"].sum())
-    pooled["in_confidence_set"] = groups["mcs_p"].agg(lambda p: int((p >= 0.10).sum()))
-    return pooled.reset_index().sort_values(["horizon", "qlike"], kind="stable", ignore_index=True)
+def pooled_scores(scored: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``panel_leaderboard``: means over tickers of the models' scores.
+
+    The ``complete`` models are scored on the tickers and days that all of them share; the others, after them, on their
+    own. The model with the fewest days is not complete while those shared are less than half of the days that at least
+    half of the models have.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        Scored forecasts (`volassets.evaluation.losses`) of all tickers.
+    board : DataFrame
+        Their leaderboards, for ``in_confidence_set``: tickers whose 90 % confidence set holds the model.
+    """
+    parts = []
+    for horizon, marked in _on_shared_tickers(scored):
+        groups = _by_ticker(marked).groupby(level=["model", "complete"], sort=False)
+        pooled = groups[MEANS].mean().assign(tickers=groups.size(), n=groups["n"].sum(), horizon=horizon)
+        parts.append(pooled.reset_index())
+    p_values = board.dropna(subset=["mcs_p"]).groupby(["model", "horizon"])["mcs_p"]
+    members = p_values.agg(lambda p: int((p >= MCS_SIZE).sum())).rename("in_confidence_set").reset_index()
+    rows = pd.concat(parts, ignore_index=True).merge(members, on=["model", "horizon"], how="left")
+    order = ["horizon", "complete", "qlike"]
+    return defined(rows.sort_values(order, ascending=[True, False, True], kind="stable", ignore_index=True))
+
+
+def _on_shared_tickers(scored: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each horizon with its losses and the columns `complete` and `common`, by the rule of `pooled_scores`."""
+    for horizon, rows in with_losses(scored).groupby("horizon", sort=True):
+        day = rows.groupby(["ticker", "origin_date"]).ngroup()
+        there = rows.assign(day=day, there=True).pivot(index="day", columns="model", values="there").notna()
+        complete = list(there.sum().sort_values(ascending=False, kind="stable").index)
+        enough = ENOUGH_OF_THE_PANEL * int((there.mean(axis=1) >= 0.5).sum())
+        while len(complete) > 1 and there[complete].all(axis=1).sum() < enough:
+            complete.pop()
+        shared = day.isin(there.index[there[complete].all(axis=1)])
+        yield int(str(horizon)), rows.assign(complete=rows["model"].isin(complete), common=shared)
+
+
+def _by_ticker(marked: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of one horizon by model, completeness and ticker."""
+    rows = {}
+    baseline = marked[marked["model"] == BASELINE].set_index("origin_date")
+    baselines = dict(iter(baseline.groupby("ticker")))
+    keys = ["model", "complete", "ticker"]
+    for key, group in scored_rows(marked).groupby(keys, sort=False):
+        own = group.sort_values("origin_date")
+        values = scores(own)
+        relative = relative_qlike(own.set_index("origin_date"), baselines.get(own["ticker"].iloc[0], baseline[:0]))
+        rows[key] = {**values, "coverage_90": values["coverage"], "qlike_vs_gjr": relative}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index=keys)
 
 
 def _compared(matrices: dict[str, pd.DataFrame], model: str, against: str, horizon: int) -> dict[str, object] | None:
@@ -82,11 +128,11 @@ def _compared(matrices: dict[str, pd.DataFrame], model: str, against: str, horiz
             continue
         differentials[ticker] = both[model] - both[against]
         relative.append(float(both[model].mean() / both[against].mean() - 1.0))
-        p_values.append(diebold_mariano(differentials[ticker].to_numpy(), horizon).p_value)
+        p_values.append(equal_accuracy(differentials[ticker].to_numpy(), horizon).p_value)
     if not differentials:
         return None
     mean = pd.DataFrame(differentials).mean(axis=1).sort_index()
-    pooled = diebold_mariano(mean.to_numpy(), horizon)
+    pooled = equal_accuracy(mean.to_numpy(), horizon)
     sure = [p < SIGNIFICANT for p in p_values]
     return {
         "model": model,
@@ -101,15 +147,6 @@ def _compared(matrices: dict[str, pd.DataFrame], model: str, against: str, horiz
         "p_pooled": pooled.p_value,
         "n": pooled.n,
     }
-
-
-def _leaders(rows: pd.DataFrame) -> list[str]:
-    """Return the two models with the lowest mean of the tickers' mean QLIKE, on the days that all models share."""
-    count = rows["model"].nunique()
-    shared = rows.groupby(["ticker", "origin_date"])["model"].transform("nunique") == count
-    used = rows[shared] if int(shared.sum()) >= FEWEST_DAYS * count else rows
-    mean = used.groupby(["ticker", "model"])["qlike"].mean().groupby("model").mean().sort_values(kind="stable")
-    return list(mean.index[:2])
 
 
 def _sentence(row: pd.Series) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.accuracy_tests import diebold_mariano
+from volassets.evaluation.accuracy_tests import equal_accuracy
 from volassets.evaluation.risk_tests import (
     TRAFFIC_LIGHT_SESSIONS,
     UNTESTED,
@@ -103,5 +103,5 @@ def _compared(own: pd.Series | None, against: pd.Series | None, horizon: int) ->
     difference = (own - against).dropna().to_numpy()
     if len(difference) < TRAFFIC_LIGHT_SESSIONS:
         return {"fz_loss": mean, "dm_fz": float("nan"), "dm_fz_p": float("nan")}
-    test = diebold_mariano(difference, horizon)
+    test = equal_accuracy(difference, horizon)
     return {"fz_loss": mean, "dm_fz": test.statistic, "dm_fz_p": test.p_value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,26 @@ from volassets.evaluation.backtest import Rules, backtest
 from volassets.evaluation.leaderboard import leaderboard
 from volassets.evaluation.losses import (
     KEYS,
+    defined,
     on_common_sample,
     score_table,
     scored_rows,
+    sessions_per_year,
     volatility_regime,
     with_losses,
 )
 from volassets.evaluation.value_at_risk import value_at_risk
 from volassets.evaluation.verdict import backtest_verdict, leaderboard_verdict, risk_verdict
 
+Tables = dict[str, pd.DataFrame]
+Verdict = tuple[str, int, str]
+"""Topic, horizon and sentence."""
 
-def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -> dict[str, pd.DataFrame]:
+
+def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -> Tables:
     """Return the comparison tables of one ticker by table name.
+
+    A table that cannot be computed is empty, and a verdict of its name says why; the others are as without the fault.
 
     Parameters
     ----------
@@ -36,21 +44,37 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
     """
     marked = on_common_sample(with_losses(scored))
     targets = {"proxy": marked, "squared_return": _on_squared_returns(marked)}
-    board = leaderboard(scored)
-    pairs = compare_pairs(scored_rows(marked))
-    tested = backtest(scored, features["return"], rules)
-    risk = value_at_risk(scored, features["return"])
-    ticker = str(scored["ticker"].iloc[0])
-    return {
-        "leaderboard": board,
-        "scores": pd.concat(list(_slices(targets, features["proxy_variance"])), ignore_index=True),
-        "mincer_zarnowitz": _regressions(targets),
-        "model_comparisons": pairs,
-        "backtests": tested.table.assign(ticker=ticker),
-        "backtest_paths": tested.paths.assign(ticker=ticker),
-        "value_at_risk": risk.assign(ticker=ticker),
-        "verdicts": _verdicts(ticker, board, pairs, tested.table, risk),
+    proxy, returns = features["proxy_variance"], features["return"]
+    makers: dict[tuple[str, ...], Callable[[], tuple[pd.DataFrame, ...]]] = {
+        ("leaderboard",): lambda: (leaderboard(scored),),
+        ("scores",): lambda: (pd.concat(list(_slices(targets, proxy)), ignore_index=True),),
+        ("mincer_zarnowitz",): lambda: (_regressions(targets),),
+        ("model_comparisons",): lambda: (compare_pairs(scored_rows(marked)),),
+        ("backtests", "backtest_paths"): lambda: tuple(vars(backtest(scored, returns, rules)).values()),
+        ("value_at_risk",): lambda: (value_at_risk(scored, returns),),
     }
+    tables, verdicts = Tables(), list[Verdict]()
+    for names, make in makers.items():
+        try:
+            tables.update(zip(names, map(defined, make()), strict=True))
+        except Exception as error:
+            tables.update(dict.fromkeys(names, pd.DataFrame()))
+            verdicts.append(_fault(names[0], error))
+    for name, say in _SAID.items():
+        if name not in {topic for topic, *_ in verdicts}:
+            try:
+                verdicts += say(tables)
+            except Exception as error:
+                verdicts.append(_fault(name, error))
+    tables["verdicts"] = pd.DataFrame(verdicts, columns=["topic", "horizon", "text"])
+    for name in ANNUALISED:
+        tables[name] = tables[name].assign(sessions_per_year=sessions_per_year(scored))
+    return {name: table.assign(ticker=scored["ticker"].iloc[0]) for name, table in tables.items()}
+
+
+def _fault(name: str, error: Exception) -> Verdict:
+    why = f"{type(error).__name__}: {error}"
+    return name, 1, f"{name} could not be computed ({why}); the other tables are complete. Report this with its bars."
 
 
 def _on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +85,7 @@ def _on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _slices(targets: dict[str, pd.DataFrame], proxy: pd.Series) -> Iterator[pd.DataFrame]:
+def _slices(targets: Tables, proxy: pd.Series) -> Iterator[pd.DataFrame]:
     regime = volatility_regime(proxy)
     for target, rows in targets.items():
         origins = pd.DatetimeIndex(rows["origin_date"])
@@ -70,24 +94,26 @@ def _slices(targets: dict[str, pd.DataFrame], proxy: pd.Series) -> Iterator[pd.D
             yield table.assign(slice=table["slice"].astype(str), slice_kind=kind, target=target)
 
 
-def _regressions(targets: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def _regressions(targets: Tables) -> pd.DataFrame:
     rows = []
     for target, losses in targets.items():
         for key, own in scored_rows(losses).groupby(list(KEYS), sort=False):
             own = own.sort_values("origin_date")
             y, f = (own[name].to_numpy(np.float64) for name in ("realized_variance", "variance"))
-            regression = mincer_zarnowitz(y, f, int(own["horizon"].iloc[0]))
+            regression = mincer_zarnowitz(y, f, int(own["horizon"].iloc[0]), sessions_per_year(own))
             rows.append({**dict(zip(KEYS, key, strict=True)), "target": target, **vars(regression)})
     return pd.DataFrame(rows)
 
 
-def _verdicts(
-    ticker: str, board: pd.DataFrame, pairs: pd.DataFrame, backtests: pd.DataFrame, risk: pd.DataFrame
-) -> pd.DataFrame:
-    rows = [
-        (ticker, "leaderboard", int(own["horizon"].iloc[0]), leaderboard_verdict(own, pairs))
-        for _, own in board.groupby("horizon", sort=True)
-    ]
-    rows.append((ticker, "backtests", 1, backtest_verdict(backtests)))
-    rows.append((ticker, "value_at_risk", 1, risk_verdict(risk)))
-    return pd.DataFrame(rows, columns=["ticker", "topic", "horizon", "text"])
+def _leaderboard_verdicts(tables: Tables) -> list[Verdict]:
+    pairs = tables["model_comparisons"]
+    groups = tables["leaderboard"].groupby("horizon", sort=True)
+    return [("leaderboard", int(own["horizon"].iloc[0]), leaderboard_verdict(own, pairs)) for _, own in groups]
+
+
+ANNUALISED = ("leaderboard", "scores", "mincer_zarnowitz", "backtests")
+_SAID: dict[str, Callable[[Tables], list[Verdict]]] = {
+    "leaderboard": _leaderboard_verdicts,
+    "backtests": lambda tables: [("backtests", 1, backtest_verdict(tables["backtests"]))],
+    "value_at_risk": lambda tables: [("value_at_risk", 1, risk_verdict(tables["value_at_risk"]))],
+}

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
+from volassets.evaluation.accuracy_tests import too_few
+from volassets.evaluation.risk_tests import UNTESTED, christoffersen, conditional_coverage, kupiec
+
 LEVELS = (0.05, 0.01)
 FEWEST_RESIDUALS = 250
-
-
-@dataclass(frozen=True)
-class CoverageTest:
-    """Likelihood ratio and its p-value."""
-
-    statistic: float
-    p_value: float
 
 
 def filtered_quantiles(
@@ -45,34 +38,6 @@ def filtered_quantiles(
     return deviation * residual.expanding(fewest).quantile(level).shift(1).to_numpy()
 
 
-def kupiec(violations: int, n: int, level: float) -> CoverageTest:
-    """Test that violations happen with probability `level` (Kupiec 1995, one degree of freedom)."""
-    if n == 0:
-        return CoverageTest(float("nan"), float("nan"))
-    free, fixed = (_log_likelihood(n - violations, violations, p) for p in (violations / n, level))
-    return _likelihood_ratio(free - fixed, 1)
-
-
-def christoffersen(hits: np.ndarray) -> CoverageTest:
-    """Test that a violation does not make the next session's likelier (Christoffersen 1998, independence).
-
-    `hits` holds the violations by session in order; 0 and 1 without a violation that has a session after it.
-    """
-    hits = np.asarray(hits, bool)
-    if len(hits) < 2:
-        return CoverageTest(float("nan"), float("nan"))
-    before, after = hits[:-1], hits[1:]
-    calm_calm, calm_hit = int((~before & ~after).sum()), int((~before & after).sum())
-    hit_calm, hit_hit = int((before & ~after).sum()), int((before & after).sum())
-    if hit_calm + hit_hit == 0 or calm_calm + calm_hit == 0:
-        return CoverageTest(0.0, 1.0)
-    free = _log_likelihood(calm_calm, calm_hit, calm_hit / (calm_calm + calm_hit))
-    free += _log_likelihood(hit_calm, hit_hit, hit_hit / (hit_calm + hit_hit))
-    n_hits = calm_hit + hit_hit
-    same = _log_likelihood(calm_calm + hit_calm, n_hits, n_hits / len(after))
-    return _likelihood_ratio(free - same, 1)
-
-
 def value_at_risk(
     scored: pd.DataFrame, returns: pd.Series, levels: tuple[float, ...] = LEVELS, fewest: int = FEWEST_RESIDUALS
 ) -> pd.DataFrame:
@@ -89,7 +54,7 @@ def value_at_risk(
     -------
     DataFrame
         One row per model and level, each on all the `n` sessions that have a value at risk; p-values of Kupiec's test,
-        Christoffersen's, and both together, NaN where n is 0.
+        Christoffersen's, and both together, NaN where `n` is too small (`accuracy_tests.too_few`).
     """
     following = returns.shift(-1)
     rows = []
@@ -109,7 +74,9 @@ def value_at_risk(
 def _tests(hits: np.ndarray, level: float) -> dict[str, float]:
     n, violations = len(hits), int(hits.sum())
     unconditional, independence = kupiec(violations, n, level), christoffersen(hits)
-    joint = _likelihood_ratio((unconditional.statistic + independence.statistic) / 2, 2)
+    if too_few(n, 1):
+        unconditional = independence = UNTESTED
+    joint = conditional_coverage(unconditional, independence)
     return {
         "level": level,
         "n": n,
@@ -119,16 +86,3 @@ def _tests(hits: np.ndarray, level: float) -> dict[str, float]:
         "christoffersen_p": independence.p_value,
         "conditional_coverage_p": joint.p_value,
     }
-
-
-def _log_likelihood(failures: int, successes: int, probability: float) -> float:
-    """Return the Bernoulli log-likelihood, with 0 ln 0 = 0."""
-    total = failures * np.log1p(-probability) if failures else 0.0
-    return float(total + (successes * np.log(probability) if successes else 0.0))
-
-
-def _likelihood_ratio(gain: float, degrees: int) -> CoverageTest:
-    from scipy.stats import chi2
-
-    statistic = 2.0 * max(gain, 0.0) if gain == gain else float("nan")
-    return CoverageTest(statistic, float(chi2.sf(statistic, degrees)))

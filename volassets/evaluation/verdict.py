@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from volassets.evaluation.accuracy_tests import MCS_SIZE
+from volassets.evaluation.accuracy_tests import MCS_SIZE, too_few
 
 SIGNIFICANT = 0.05
+TOO_FEW = "too few to tell"
 
 
 def p_text(p: float) -> str:
@@ -19,10 +20,17 @@ def p_text(p: float) -> str:
     return f"p = {_decimal(p, 3 if p < 0.1 else 2)}"
 
 
+def p_cell(p: float) -> str:
+    """Return a p-value for a table: ``<.0001``, ``.0004``, ``.012``; never one that reads as 0."""
+    if p < 0.0001:
+        return "<.0001"
+    return _decimal(p, 4 if p < 0.001 else 3)
+
+
 def difference_text(p: float, better: bool) -> str:
     """Return ``better, p < .01``, ``worse, p = .03`` or ``no difference, p = .40`` for a test's result."""
     if not p < SIGNIFICANT:
-        return f"no difference, {p_text(p)}" if p == p else "too few days to tell"
+        return f"no difference, {p_text(p)}" if p == p else TOO_FEW
     return f"{'better' if better else 'worse'}, {p_text(p)}"
 
 
@@ -32,16 +40,26 @@ def names_text(names: Iterable[str]) -> str:
     return f"{', '.join(front)} and {last}" if front else last
 
 
+def headline_text(row: pd.Series) -> str:
+    """Return how a row of ``headline_models`` was chosen."""
+    if not row["n"]:
+        return f"{row['model']}: no outcome of its forecasts is known yet, so no model is preferred."
+    return (
+        f"{row['model']} has the lowest QLIKE at one session, {_decimal(row['qlike'], 3)}, over the {row['n']:,} "
+        f"outcomes known at the close of {row['origin_date']:%Y-%m-%d}."
+    )
+
+
 def leaderboard_verdict(board: pd.DataFrame, pairs: pd.DataFrame, baseline: str = "gjr") -> str:
     """Return the verdict on the rows of a leaderboard of one ticker and horizon, with the rows of `compare_pairs`."""
     compared = board[board["complete"]] if board["complete"].any() else board
     ranked = compared.sort_values("qlike", kind="stable")
     best = ranked.iloc[0]
     ticker, horizon = best["ticker"], int(best["horizon"])
-    sentence = (
-        f"{ticker}, {sessions_text(horizon)} ({int(best['n']):,} origins): "
-        f"{best['model']} has the lowest QLIKE, {_decimal(best['qlike'], 3)}"
-    )
+    sentence = f"{ticker}, {sessions_text(horizon)} ({int(best['n']):,} origins): "
+    if too_few(best["n"], horizon):
+        return f"{sentence}{TOO_FEW}."
+    sentence += f"{best['model']} has the lowest QLIKE, {_decimal(best['qlike'], 3)}"
     if best["model"] != baseline and best["dm_p"] == best["dm_p"]:
         sentence += (
             f"; against {baseline} {best['qlike_vs_gjr']:+.1%}, {difference_text(best['dm_p'], best['dm_vs_gjr'] < 0)}"
@@ -64,9 +82,12 @@ def leaderboard_verdict(board: pd.DataFrame, pairs: pd.DataFrame, baseline: str 
 
 def backtest_verdict(table: pd.DataFrame) -> str:
     """Return the verdict on the rows of `backtest_table` for one ticker: Sharpe ratios against buy and hold."""
+    few = "Too few days to compare Sharpe ratios with buy and hold."
+    if table.empty:
+        return few
     tested = table[table["strategy"] != "buy_and_hold"].dropna(subset=["sharpe_difference_low"])
     if tested.empty:
-        return "Too few days to compare Sharpe ratios with buy and hold."
+        return few
     apart = tested[(tested["sharpe_difference_low"] > 0) | (tested["sharpe_difference_high"] < 0)]
     if apart.empty:
         return (
@@ -83,6 +104,8 @@ def backtest_verdict(table: pd.DataFrame) -> str:
 
 def risk_verdict(table: pd.DataFrame) -> str:
     """Return the verdict on the rows of `value_at_risk` for one ticker."""
+    if table.empty:
+        return "Too few days for a value at risk."
     parts = []
     for level, rows in table.dropna(subset=["kupiec_p"]).groupby("level", sort=False):
         share = rows["violations"] / rows["n"]
@@ -102,6 +125,8 @@ def sessions_text(horizon: int) -> str:
 
 
 def _p_of(pairs: pd.DataFrame, *key: object) -> float:
+    if pairs.empty:
+        return float("nan")
     found = pairs.set_index(["ticker", "horizon", "model_a", "model_b", "loss"])["p_value"]
     return float(found.get((*key, "qlike"), float("nan")))
 

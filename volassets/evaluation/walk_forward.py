@@ -34,7 +34,7 @@ def forecast_month(
     level : float
         Nominal coverage of the intervals.
     calendar : NextSession
-        Gives the target date of an origin whose next bar is not there yet.
+        Gives the target date of an origin whose next bar is not there yet, and the sessions a year.
 
     Returns
     -------
@@ -59,9 +59,10 @@ def forecast_month(
                     "target_date": [targets[day] for day in rows],
                     "horizon": horizon,
                     "variance": variance,
-                    "volatility": annualised_volatility(variance),
-                    "lower": annualised_volatility(bounds.loc[rows, "lower"].to_numpy()),
-                    "upper": annualised_volatility(bounds.loc[rows, "upper"].to_numpy()),
+                    "volatility": annualised_volatility(variance, calendar.sessions_per_year),
+                    "lower": annualised_volatility(bounds.loc[rows, "lower"].to_numpy(), calendar.sessions_per_year),
+                    "upper": annualised_volatility(bounds.loc[rows, "upper"].to_numpy(), calendar.sessions_per_year),
+                    "sessions_per_year": calendar.sessions_per_year,
                 }
             )
         )

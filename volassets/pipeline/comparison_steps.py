@@ -37,7 +37,7 @@ PANEL_TABLES = ("panel_leaderboard", "panel_comparisons", "panel_verdicts")
 TICKERS_AT_ONCE = 20
 _SCORED = """
     SELECT f.ticker, f.model, f.horizon, f.refit_month, f.origin_date, f.variance, f.lower, f.upper,
-        r.proxy_variance AS realized_variance, r.squared_return
+        r.proxy_variance AS realized_variance, r.squared_return, f.sessions_per_year
     FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
     WHERE f.ticker IN (SELECT unnest($tickers)) AND f.model IN (SELECT unnest($models))
     ORDER BY ticker, model, horizon, origin_date
@@ -104,7 +104,7 @@ def panel_rows(inputs: Inputs) -> Output:
     scored = inputs.rows[SCORED]
     sentences = panel_verdict(scored)
     texts = pd.DataFrame({"position": range(1, len(sentences) + 1), "text": pd.Series(sentences, dtype=object)})
-    tables = pooled_scores(inputs.rows["leaderboard"]), panel_comparison(scored), texts
+    tables = pooled_scores(scored, inputs.rows["leaderboard"]), panel_comparison(scored), texts
     return Output(dict(zip(PANEL_TABLES, tables, strict=True)))
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from volassets.features.base_series import BaseSeries
 from volassets.market.bars import BAR_COLUMNS
 from volassets.market.calendar import SessionCalendar
-from volassets.models.protocol import Model
+from volassets.models.protocol import TRADING_DAYS, Model
 from volassets.settings import Settings
 from volassets.timing import training_length
 
@@ -34,7 +34,7 @@ CODE_VERSIONS = {
     "lag_analysis": "1",
     "forecasts": "1",
     "importance": "1",
-    "comparison": "1",
+    "comparison": "2",
 }
 
 
@@ -121,7 +121,14 @@ class Fingerprints:
     def _features_of(self, rows: int) -> str:
         # Tables that 0.1.0 computed stay valid as long as its rules and today's give the same bits.
         rules = " robust" if rows > self._rows_of_first_rules else ""
-        return _short(f"{self._ticker} {self._bars(rows)} {self._calendar.name} {self._hashes.features}{rules}")
+        calendar = f"{self._calendar.name}{self._sessions}"
+        return _short(f"{self._ticker} {self._bars(rows)} {calendar} {self._hashes.features}{rules}")
+
+    @cached_property
+    def _sessions(self) -> str:
+        """Return the sessions a year where they are not an exchange's, which 0.1.0 took for every ticker."""
+        sessions = self._calendar.sessions_per_year
+        return "" if sessions == TRADING_DAYS else f" {sessions}"
 
     @cached_property
     def _rows_of_first_rules(self) -> int:

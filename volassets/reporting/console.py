@@ -16,6 +16,8 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
+from volassets.reporting.cell_text import cell_text, is_missing
+
 # A pipe gets a line when a stage starts and ends, and in between at most this often.
 PLAIN_SECONDS = 5.0
 # Wider than any table; rich takes of it what a table needs.
@@ -38,20 +40,16 @@ def print_frame(frame: pd.DataFrame, style: str = "table", title: str = "") -> N
         numeric = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
         table.add_column(str(name), justify="right" if numeric else "left", no_wrap=wide, overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(cell_text(value, str(name)) for name, value in zip(frame.columns, row, strict=True)))
     # In a pipe nothing is cut: whoever reads it wants the values, not the terminal's width.
     width = PIPE_WIDTH if wide else None
     Console(width=width, highlight=False, markup=False, emoji=False, no_color=wide).print(table, soft_wrap=False)
     click.echo(f"{len(frame)} {'row' if len(frame) == 1 else 'rows'}")
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
 def _plain(value: Any) -> Any:
     """Return a value as JSON knows it: dates as ISO text, what is no number as null."""
-    if _missing(value) or (isinstance(value, float) and math.isinf(value)):
+    if is_missing(value) or (isinstance(value, float) and math.isinf(value)):
         return None
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -62,16 +60,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp | date):
         return value.isoformat()
     return value if isinstance(value, bool | int | float | str) else str(value)
-
-
-def _text(value: Any) -> str:
-    if _missing(value):
-        return ""
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e-3 and value else f"{value:.4f}"
-    return str(value)
 
 
 class RunProgress:

@@ -92,6 +92,7 @@ def dates(axis: Axes) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=9)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.xaxis.get_offset_text().set_fontsize(_FONT - 1)
 
 
 def thin(frame: pd.DataFrame, most: int = 800) -> pd.DataFrame:

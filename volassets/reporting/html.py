@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from volassets.reporting.cell_text import is_missing
 from volassets.reporting.figures import to_svg
 from volassets.reporting.palette import look_of
 
@@ -110,20 +110,16 @@ def _best(values: pd.Series, which: str) -> int | None:
 
 
 def _cell(value: Any, column: TableColumn) -> str:
-    text = escape(number(value) if column.write is None else "" if _absent(value) else column.write(value))
+    text = escape(number(value) if column.write is None else "" if is_missing(value) else column.write(value))
     if column.model:
         return f'<span class="swatch" style="background:{look_of(str(value)).colour}"></span>{text}'
     address = column.link(value) if column.link else ""
     return f'<a href="{escape(address)}">{text}</a>' if address else text
 
 
-def _absent(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
 def number(value: Any) -> str:
     """Return a number to three decimals, a date as YYYY-MM-DD, nothing for a missing value."""
-    if _absent(value):
+    if is_missing(value):
         return ""
     if isinstance(value, float):
         return f"{value:.3f}"
@@ -143,11 +139,6 @@ def whole_percent(value: float) -> str:
 def signed_percent(value: float) -> str:
     """Return .123 as ``+12.3 %``."""
     return percent(value, "+.1%")
-
-
-def p_value(value: float) -> str:
-    """Return a p-value to three places, tiny ones as ``< .001``."""
-    return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def decimals(places: int) -> Formatter:

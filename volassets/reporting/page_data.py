@@ -9,16 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from volassets.market.calendar import sessions_per_year
 from volassets.reporting.palette import model_order
 from volassets.settings import Settings
 
-SESSIONS_PER_YEAR = 252
 BASELINE = "gjr"
-PREFERRED = "combination"
 
 _SCORED = """
     SELECT f.model, f.horizon, f.refit_month, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
-        sqrt({sessions} * r.proxy_variance) AS realized,
+        sqrt(f.sessions_per_year * r.proxy_variance) AS realized,
         CASE WHEN r.proxy_variance > 0 AND f.variance > 0
             THEN r.proxy_variance / f.variance - ln(r.proxy_variance / f.variance) - 1 END AS qlike
     FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
@@ -60,17 +59,27 @@ class TickerData:
         return model_order(self.leaderboard["model"])
 
     @cached_property
-    def headline(self) -> str:
-        """The model whose forecasts are drawn: the default one if compared, else the one with the lowest QLIKE."""
-        if PREFERRED in self.models or not self.models:
-            return PREFERRED
+    def headline(self) -> pd.Series | None:
+        """The ticker's row of ``headline_models``; None without a forecast."""
+        rows = self.table("headline_models")
+        return None if rows.empty else rows.iloc[0]
+
+    @cached_property
+    def drawn(self) -> str:
+        """The model whose path is drawn: the headline model, or the first of the leaderboard where that lacks it."""
+        if self.headline is not None and self.headline["model"] in self.models:
+            return str(self.headline["model"])
         return str(self.leaderboard["model"].iloc[0])
+
+    @property
+    def sessions_per_year(self) -> int:
+        """Sessions a year of the ticker's calendar."""
+        return sessions_per_year(self.ticker, self.settings.calendars)
 
     @cached_property
     def scored(self) -> pd.DataFrame:
         """Forecasts whose sessions have passed, annualised volatilities in decimals, with QLIKE."""
-        sql = _SCORED.format(sessions=SESSIONS_PER_YEAR)
-        return self.store.query(sql, {"ticker": self.ticker, "models": self.models})
+        return self.store.query(_SCORED, {"ticker": self.ticker, "models": self.models})
 
     def forecasts_of(self, model: str, horizon: int) -> pd.DataFrame:
         """Return `scored` of one model and horizon, in order of the origin."""
@@ -90,7 +99,7 @@ class TickerData:
             FROM raw_prices p LEFT JOIN realized_vol_features f USING (ticker, date)
             WHERE ticker = $ticker ORDER BY date
         """
-        return self.store.query(sql, {"ticker": self.ticker, "sessions": SESSIONS_PER_YEAR})
+        return self.store.query(sql, {"ticker": self.ticker, "sessions": self.sessions_per_year})
 
     @cached_property
     def selected(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#15181d"
 
 SOLID, DASHED, DOTTED = "-", (0, (5, 1.6)), (0, (1.2, 1.4))
 DASHDOT, LONG = (0, (6, 1.6, 1.2, 1.6)), (0, (10, 2))
+DASHDOTDOT = (0, (6, 1.6, 1.2, 1.6, 1.2, 1.6))
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,14 @@ _LOOKS = {
     "lstm": Look("#d55e00", SOLID, "o"),
     "lstm_reference": Look("#c9703f", DASHED, "s"),
     "transformer": Look("#b8609a", DASHDOT, "^"),
+    "pooled_lstm": Look("#7f5fc4", DASHDOTDOT, "p"),
+    "pooled_ridge": Look("#8f5fb8", DOTTED, "h"),
+    "pooled_boosting": Look("#9067d4", LONG, "8"),
     "combination": Look("#a67c00", LONG, "P"),
     "buy_and_hold": Look("#8a6f8f", DASHED, "X"),
 }
 # For models that are registered after these, by their order.
-_SPARE = (Look("#7f5fc4", SOLID, "h"), Look("#b3565f", DASHED, "p"), Look("#2d8a9e", DASHDOT, "8"))
+_SPARE = (Look("#5f7fa0", SOLID, "<"), Look("#b3565f", DASHED, ">"), Look("#2d8a9e", DASHDOT, "*"))
 
 GOOD, BAD = "#0072b2", "#d55e00"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import pandas as pd
 
+from volassets.evaluation.accuracy_tests import too_few
+from volassets.evaluation.verdict import TOO_FEW, p_cell
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import Store
 from volassets.reporting.palette import model_order
 from volassets.reporting.plots import forecasts as plots
 from volassets.reporting.sections.provenance import settings_and_versions, stored_versions
+from volassets.reporting.sections.scores import TOO_FEW_NOTE
 from volassets.reporting.ticker_page import FOOTER
 from volassets.settings import Settings
 
@@ -29,6 +33,7 @@ LEADERBOARD = {
     "coverage_90": TableColumn("in band", html.percent),
     "in_confidence_set": TableColumn("in 90 % set", html.count),
 }
+UNRANKED = {name: replace(column, best="") for name, column in LEADERBOARD.items()}
 COMPARISONS = {
     "model": TableColumn("model", model=True),
     "against": TableColumn("against"),
@@ -37,7 +42,7 @@ COMPARISONS = {
     "significant_wins": TableColumn("significant", html.count),
     "significant_losses": TableColumn("significant losses", html.count),
     "mean_difference": TableColumn("mean difference", html.signed_percent),
-    "p_pooled": TableColumn("p pooled", html.p_value),
+    "p_pooled": TableColumn("p pooled", p_cell),
     "n": TableColumn("origins", html.count),
 }
 
@@ -60,7 +65,12 @@ def panel_page(store: Store, settings: Settings, links: Mapping[str, str]) -> st
         settings_and_versions(settings, stored_versions(store, tickers)),
     ]
     lead = f"{len(tickers)} ticker{'' if len(tickers) == 1 else 's'} compared." if tickers else NOTHING
-    return html.page("Volatility forecasts: all tickers", lead, sections, FOOTER)
+    return html.page(
+        "Volatility forecasts: all tickers",
+        lead,
+        sections,
+        FOOTER.format(sessions="the sessions a year of each ticker's calendar"),
+    )
 
 
 def _verdicts(store: Store) -> Section:
@@ -75,7 +85,8 @@ def _tickers(store: Store, board: pd.DataFrame, tickers: Sequence[str], links: M
     audits = store.query("SELECT ticker, bool_and(passed) AS passed FROM audit_results GROUP BY ticker")
     audited = {row.ticker: "passed" if row.passed else "FAILED" for row in audits.itertuples()}
     findings = store.read("data_quality")["ticker"].value_counts().to_dict()
-    best = board.sort_values(["horizon", "qlike"]).drop_duplicates("ticker").set_index("ticker").loc[list(tickers)]
+    ranked = board.assign(apart=~board["complete"].fillna(True).astype(bool)).sort_values(["horizon", "apart", "qlike"])
+    best = ranked.drop_duplicates("ticker").set_index("ticker").loc[list(tickers)]
     rows = best.reset_index().assign(
         findings=[int(findings.get(ticker, 0)) for ticker in tickers],
         audit=[audited.get(ticker, "not audited") for ticker in tickers],
@@ -96,28 +107,46 @@ def _newest(store: Store, settings: Settings) -> Section:
     title = "Newest forecasts"
     if rows.empty:
         return Section("newest", title, html.missing(NOTHING))
-    # The view puts the default model first, so a ticker's first model is the one to show.
-    rows = rows[rows["model"] == rows.groupby("ticker")["model"].transform("first")]
+    rows = rows[rows["headline"].astype(bool)].merge(
+        store.read("headline_models"), on=["ticker", "model", "origin_date"]
+    )
+    rows["age"] = rows["old"].map({True: "old", False: ""})
     level = html.whole_percent(settings.interval_level)
     columns = {
         "ticker": TableColumn("ticker"),
-        "model": TableColumn("model"),
+        "model": TableColumn("model", model=True),
         "horizon": TableColumn("sessions"),
+        "qlike": TableColumn("its QLIKE, h = 1", html.decimals(3)),
         "origin_date": TableColumn("at the close of", html.number),
+        "age": TableColumn(""),
         "volatility": TableColumn("ann. volatility", html.percent),
         "lower": TableColumn(f"{level} from", html.percent),
         "upper": TableColumn("to", html.percent),
     }
-    return Section("newest", title, html.table(rows.sort_values(["ticker", "horizon"]), columns))
+    note = (
+        "Each ticker's model has the lowest QLIKE at one session over the outcomes known at that close. Old: later "
+        "sessions are stored; `volassets run` forecasts from them."
+    )
+    body = html.paragraph(note, "note") + html.table(rows.sort_values(["ticker", "horizon"]), columns)
+    return Section("newest", title, body)
 
 
 def _leaderboard(store: Store) -> Section:
     rows = store.read("panel_leaderboard").sort_values(["horizon", "qlike"], kind="stable")
     if rows.empty:
         return Section("leaderboard", "Leaderboard", html.missing(NOTHING))
-    parts = [html.paragraph("Plain means of the tickers' scores, each ticker on its own common days.", "note")]
+    note = "Means over tickers of the scores on the tickers and days that the models share; in bold the best value."
+    parts = [html.paragraph(note, "note")]
     for horizon, own in rows.groupby("horizon", sort=True):
-        parts += [f"<h3>h = {horizon}</h3>", html.table(own, LEADERBOARD)]
+        apart = ~own["complete"].fillna(True).astype(bool)
+        few = too_few(int((own["n"] / own["tickers"]).max()), int(str(horizon)))
+        parts += [f"<h3>h = {horizon}</h3>", *([html.paragraph(TOO_FEW_NOTE, "note")] if few else [])]
+        parts.append(html.table(own[~apart], UNRANKED if few else LEADERBOARD))
+        if apart.any():
+            parts.append(
+                html.paragraph("On tickers and days of their own, so not comparable with the rows above:", "note")
+            )
+            parts.append(html.table(own[apart], UNRANKED))
     return Section("leaderboard", "Leaderboard", "\n".join(parts))
 
 
@@ -137,10 +166,12 @@ def _comparisons(store: Store) -> Section:
         return Section("tests", title, html.missing("No two models share enough days to be tested."))
     note = (
         "Wins: tickers with the lower mean QLIKE; significant: p < .05. The pooled test is on the difference averaged "
-        "over the tickers of a day, because tickers share their days."
+        f"over the tickers of a day, because tickers share their days. No test where a ticker has {TOO_FEW}."
     )
     parts = [html.paragraph(note, "note")]
     for horizon, own in rows.groupby("horizon", sort=True):
         ordered = own.sort_values("mean_difference", kind="stable")
+        tested = ["significant_wins", "significant_losses"]
+        ordered[tested] = ordered[tested].where(ordered["p_pooled"].notna())
         parts += [f"<h3>h = {horizon}</h3>", html.table(ordered, COMPARISONS)]
     return Section("tests", title, "\n".join(parts))

@@ -26,8 +26,8 @@ PARTS = (
     provenance.audit,
 )
 FOOTER = (
-    "Volatilities are annualised with 252 sessions. Realised means the range-based proxy, scaled to be unbiased for "
-    "the squared return. Past accuracy says nothing certain about the future; this is not investment advice."
+    "Volatilities are annualised with {sessions}. Realised means the range-based proxy, scaled to be unbiased for the "
+    "squared return. Past accuracy says nothing certain about the future; this is not investment advice."
 )
 
 
@@ -36,7 +36,12 @@ def ticker_page(store: Store, settings: Settings, ticker: str) -> str:
     data = TickerData(store, settings, ticker)
     sections = [part(data) for part in PARTS]
     sections.append(provenance.settings_and_versions(settings, provenance.stored_versions(store, [ticker])))
-    return html.page(f"{ticker}: volatility forecasts", _lead(data), sections, FOOTER)
+    return html.page(
+        f"{ticker}: volatility forecasts",
+        _lead(data),
+        sections,
+        FOOTER.format(sessions=f"{data.sessions_per_year} sessions a year"),
+    )
 
 
 def _lead(data: TickerData) -> str:

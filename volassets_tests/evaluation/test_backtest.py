@@ -141,6 +141,32 @@ def test_a_short_model_has_its_own_period(result):
     assert table.index.get_level_values(0).tolist().count(bt.HOLD) == 1
 
 
+@pytest.mark.parametrize("sessions", [252, 260, 365])
+def test_a_year_of_steady_gains_returns_their_product(sessions):
+    dates = pd.date_range("2021-01-01", periods=sessions + 1)
+    frame = scored_forecasts({"gjr": 0.5}, n=sessions).assign(origin_date=dates[:-1], sessions_per_year=sessions)
+    returns = pd.Series(np.log(1.01), index=dates)
+    table = bt.backtest(frame, returns, bt.Rules(cost=0.0)).table.set_index("strategy")
+    assert table.loc[bt.HOLD, "annual_return"] == pytest.approx(1.01**sessions - 1, rel=1e-9)
+
+
+def test_ratios_and_targets_are_annualised_with_the_calendars_sessions(result):
+    _, frame, returns = result
+    exchange, coin = (
+        bt.backtest(frame.assign(sessions_per_year=s), returns, bt.Rules()).table.set_index(["strategy", "smoothing"])
+        for s in (252, 365)
+    )
+    hold, ratio = (bt.HOLD, "none"), np.sqrt(365 / 252)
+    for name in ("sharpe_net", "sharpe_low", "sharpe_high", "annual_volatility"):
+        assert coin.loc[hold, name] == pytest.approx(exchange.loc[hold, name] * ratio)
+    assert coin.loc[hold, "turnover"] == pytest.approx(365 / 500)
+    # The same daily variances are a higher volatility a year, so that less is bought for the same target.
+    assert coin.loc[("lstm", "daily"), "turnover"] < exchange.loc[("lstm", "daily"), "turnover"] * ratio**2
+    pd.testing.assert_frame_equal(
+        exchange, bt.backtest(frame, returns, bt.Rules()).table.set_index(exchange.index.names)
+    )
+
+
 def test_a_few_sessions_have_no_interval(result):
     _, frame, returns = result
     few = frame[frame["origin_date"] < frame["origin_date"].iloc[30]]

@@ -15,7 +15,7 @@ MODELS = {"gjr": 0.5, "good": 0.2, "twin": 0.21, "bad": 1.0}
 
 def test_every_column_is_filled_for_every_model_and_horizon():
     board = leaderboard(scored_forecasts(MODELS, tickers=("A", "B"), horizons=(1, 5)))
-    assert set(board.columns) | {"data_hash"} == set(LEADERBOARD.column_names)
+    assert set(board.columns) | {"data_hash", "sessions_per_year"} == set(LEADERBOARD.column_names)
     assert len(board) == 2 * 2 * 4
     assert not board.isna().any(axis=None)
     assert (board["n"] == 400).all()
@@ -65,7 +65,8 @@ def test_a_few_days_and_no_baseline_give_missing_comparisons_not_errors():
     board = leaderboard(frame)
     assert board["qlike"].notna().all()
     assert board[["dm_vs_gjr", "mcs_p", "mz_slope"]].isna().all(axis=None)
-    assert "too few days" in leaderboard_verdict(board, compare_pairs(with_losses(frame)))
+    text = leaderboard_verdict(board, compare_pairs(with_losses(frame)))
+    assert text == "AAA, 1 session ahead (4 origins): too few to tell."
     assert leaderboard(frame.iloc[:0]).empty
 
 

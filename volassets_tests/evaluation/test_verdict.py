@@ -25,7 +25,12 @@ def test_differences_follow_the_test():
     assert verdict.difference_text(0.0001, True) == "better, p < .001"
     assert verdict.difference_text(0.03, False) == "worse, p = .030"
     assert verdict.difference_text(0.2, True) == "no difference, p = .20"
-    assert verdict.difference_text(float("nan"), True) == "too few days to tell"
+    assert verdict.difference_text(float("nan"), True) == "too few to tell"
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0, "<.0001"), (9.9e-5, "<.0001"), (0.00042, ".0004"), (0.0123, ".012")])
+def test_a_p_value_in_a_table_never_reads_as_zero(p, text):
+    assert verdict.p_cell(p) == text
 
 
 def test_names():

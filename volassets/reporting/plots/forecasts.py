@@ -73,6 +73,8 @@ def scatter(rows: pd.DataFrame, models: list[str]) -> Figure:
             figures.volatility_ticks(scale, pd.DataFrame({"v": [low, high]}), few=True)
         figures.title(axis, model)
     figures.hide_spare(axes, len(models))
+    for axis in axes.flat[max(len(models) - columns, 0) : len(models)]:
+        axis.tick_params(labelbottom=True)
     figure.supxlabel("forecast, annualised volatility", fontsize=9, color=INK)
     figure.supylabel("realised", fontsize=9, color=INK)
     return figure

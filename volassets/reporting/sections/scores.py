@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
+from volassets.evaluation.accuracy_tests import FEWEST_WINDOWS, too_few
+from volassets.evaluation.verdict import TOO_FEW, headline_text, p_cell
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import BASELINE, TickerData
 from volassets.reporting.plots import forecasts as plots
 
 SCATTER_MODELS = 6
+OLD = "This forecast is old: later sessions are stored, `volassets run` forecasts from them."
+TOO_FEW_NOTE = f"Fewer than {FEWEST_WINDOWS} windows without overlap: {TOO_FEW} the models apart, so no tests."
 LEADERBOARD = {
     "model": TableColumn("model", model=True),
     "n": TableColumn("origins", html.count),
     "qlike": TableColumn("QLIKE", html.decimals(3), best="low"),
     "qlike_vs_gjr": TableColumn("against gjr", html.signed_percent),
-    "dm_p": TableColumn("p (DM)", html.p_value),
-    "mcs_p": TableColumn("p (MCS)", html.p_value),
+    "dm_p": TableColumn("p (DM)", p_cell),
+    "mcs_p": TableColumn("p (MCS)", p_cell),
     "rmse": TableColumn("RMSE", html.percent, best="low"),
     "mae": TableColumn("MAE", html.percent, best="low"),
     "r2": TableColumn("R²", html.decimals(2), best="high"),
@@ -49,7 +55,11 @@ def leaderboard(data: TickerData) -> Section:
     parts = [html.paragraph(note, "note")]
     for horizon, rows in board.groupby("horizon"):
         parts.append(f"<h3>h = {horizon}: the next {'session' if horizon == 1 else f'{horizon} sessions'}</h3>")
-        parts.append(html.table(rows[~rows["apart"]], LEADERBOARD))
+        few = too_few(int(rows["n"].max()), int(str(horizon)))
+        if few:
+            parts.append(html.paragraph(TOO_FEW_NOTE, "note"))
+        columns = {name: replace(column, best="" if few else column.best) for name, column in LEADERBOARD.items()}
+        parts.append(html.table(rows[~rows["apart"]], columns))
         if rows["apart"].any():
             parts.append(html.paragraph("On fewer days of their own, so not comparable with the rows above:", "note"))
             parts.append(html.table(rows[rows["apart"]], LEADERBOARD))
@@ -60,7 +70,7 @@ def forecasts(data: TickerData) -> Section:
     """Return the headline model's path with its band at every horizon, and the scatter."""
     if data.scored.empty:
         return Section("forecasts", "Forecast against realised", html.missing(not_compared(data)))
-    model, level = data.headline, data.settings.interval_level
+    model, level = data.drawn, data.settings.interval_level
     parts = []
     for horizon in data.horizons:
         rows = data.forecasts_of(model, horizon)
@@ -123,17 +133,18 @@ def slices(data: TickerData) -> Section:
     rows = rows[(rows["target"] == "proxy") & rows["slice_kind"].isin(["year", "regime"])] if len(rows) else rows
     if rows.empty:
         return Section("slices", title, html.missing(not_compared(data)))
-    note = "Mean QLIKE; the best of each column in bold. A regime is a third of the days by their past volatility, "
-    parts = [html.paragraph(f"{note}as known at the origin.", "note")]
+    note = "Mean QLIKE; the best of a column in bold where its days suffice. A regime is a third of the days by their "
+    parts = [html.paragraph(f"{note}past volatility, as known at the origin.", "note")]
     for horizon, own in rows.groupby("horizon"):
         wide = own.pivot_table(index="model", columns="slice", values="qlike", sort=False)
         years = sorted(own.loc[own["slice_kind"] == "year", "slice"].unique())
         names = [*years, *(name for name in ("low", "middle", "high") if name in wide.columns)]
         wide = wide.loc[[model for model in data.models if model in wide.index], names].reset_index()
         counts = own.groupby("slice")["n"].max()
-        columns = {"model": TableColumn("model", model=True)} | {
-            name: TableColumn(f"{name} (n = {counts[name]})", html.decimals(3), best="low") for name in names
-        }
+        columns = {"model": TableColumn("model", model=True)}
+        for name in names:
+            best = "" if too_few(counts[name], int(str(horizon))) else "low"
+            columns[name] = TableColumn(f"{name} (n = {counts[name]})", html.decimals(3), best)
         parts += [f"<h3>h = {horizon}</h3>", html.table(wide, columns)]
     return Section("slices", title, "\n".join(parts))
 
@@ -151,7 +162,7 @@ def _latest(data: TickerData) -> str:
     rows = data.table("latest_forecasts")
     if rows.empty:
         return ""
-    rows = rows[rows["model"] == (data.headline if data.headline in set(rows["model"]) else rows["model"].iloc[0])]
+    rows = rows[rows["headline"].astype(bool)]
     level = html.whole_percent(data.settings.interval_level)
     columns = {
         "model": TableColumn("model", model=True),
@@ -162,4 +173,6 @@ def _latest(data: TickerData) -> str:
         "lower": TableColumn(f"{level} from", html.percent),
         "upper": TableColumn("to", html.percent),
     }
-    return "<h3>Newest forecast</h3>" + html.table(rows.sort_values("horizon"), columns)
+    note = html.paragraph(headline_text(data.headline), "note") if data.headline is not None else ""
+    old = html.missing(OLD) if rows["old"].any() else ""
+    return "<h3>Newest forecast</h3>" + note + old + html.table(rows.sort_values("horizon"), columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from volassets.evaluation.backtest import DIFFERENCE_COLUMNS, HOLD
+from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import BASELINE, TickerData
@@ -31,9 +32,9 @@ RISK = {
     "n": TableColumn("days", html.count),
     "violations": TableColumn("violations", html.count),
     "violation_rate": TableColumn("share", html.percent),
-    "kupiec_p": TableColumn("p Kupiec", html.p_value),
-    "christoffersen_p": TableColumn("p Christoffersen", html.p_value),
-    "conditional_coverage_p": TableColumn("p both", html.p_value),
+    "kupiec_p": TableColumn("p Kupiec", p_cell),
+    "christoffersen_p": TableColumn("p Christoffersen", p_cell),
+    "conditional_coverage_p": TableColumn("p both", p_cell),
 }
 
 
@@ -52,7 +53,7 @@ def backtest(data: TickerData) -> Section:
     parts = [html.paragraph(text)]
     paths, drawn = drawn_paths(data), _drawn(table)
     if paths["date"].nunique() > 1:
-        known = [name for name in dict.fromkeys((BASELINE, data.headline)) if name in set(paths["strategy"])]
+        known = [name for name in dict.fromkeys((BASELINE, data.drawn)) if name in set(paths["strategy"])]
         shown = known or model_order(paths["strategy"])[:1]
         traded = "traded outside a 15 % band" if DRAWN_SMOOTHING in set(table["smoothing"]) else "daily"
         caption = f"Net equity ({traded}) from 1, and the weights of {' and '.join(shown)}."
