@@ -34,7 +34,7 @@ _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|BNB|DOT|AVAX|LINK|TRX|XLM|XMR|ETC
 _CRYPTO = re.compile(rf"[A-Z0-9]{{2,15}}-({_FIAT}|USDT|USDC|BTC|ETH)|({_COINS})({_FIAT}|USDT|USDC)")
 _CURRENCIES = re.compile(rf"({_FIAT})[-.]?({_FIAT})|.*=X")
 # American classes of shares, written with a point elsewhere than at Yahoo: BRK.B.
-_SHARE_CLASS = re.compile(r"[A-Z]{1,2}|W[ST]?")
+_SHARE_CLASS = re.compile(r"[A-Z]|W[ST]|PR[A-Z]")
 
 
 @dataclass(frozen=True, eq=False)
