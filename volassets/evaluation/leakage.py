@@ -104,8 +104,8 @@ def audit(
             kept = replace_future(bars, cut, replacement)
             changed = pipeline(kept)
             for stage in dict.fromkeys([*base, *changed]):
-                frames = (_with_known_targets(frame, kept.index[-1]) for frame in (base.get(stage), changed.get(stage)))
-                found = _compare_stage(stage, *frames, cut)
+                old, new = (_with_known_targets(run.get(stage), kept.index[-1]) for run in (base, changed))
+                found = _compare_stage(stage, old, new, cut)
                 if replacement == "dropped":
                     found = [row for row in found if row["rule"] != CONTROL]
                 rows += [{"cut_date": cut, "replacement": replacement, "stage": stage, **row} for row in found]

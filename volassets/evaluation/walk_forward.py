@@ -73,7 +73,7 @@ def target_dates(
     index: pd.DatetimeIndex, origins: pd.DatetimeIndex, calendar: NextSession
 ) -> dict[pd.Timestamp, pd.Timestamp]:
     """Return the first session after each origin: the next bar in `index`, the calendar's where there is none yet."""
-    following = index.searchsorted(origins, side="right")
+    following = index.searchsorted(origins, side="right").tolist()
     return {
         day: index[position].as_unit("ns") if position < len(index) else calendar.next_session(day)
         for day, position in zip(origins, following, strict=True)
