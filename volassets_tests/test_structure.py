@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -292,6 +293,23 @@ def pins() -> dict[str, str]:
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     assert all(len(pair) == 2 for pair in pairs)
     return {canonicalize_name(name): version for name, version in pairs}
+
+
+@pytest.mark.parametrize("category", [RuntimeWarning, DeprecationWarning, PendingDeprecationWarning, FutureWarning])
+@pytest.mark.parametrize("module", ["volassets.models.garch", "volassets_tests.test_structure"])
+def test_a_warning_that_our_own_lines_cause_is_an_error(category, module):
+    with pytest.raises(category, match="old"):
+        warnings.warn_explicit("an old call", category, "file.py", 1, module=module)
+
+
+def test_every_warning_of_a_library_that_is_let_through_is_named_with_its_reason():
+    text = (ROOT / "setup.cfg").read_text("utf-8").split("filterwarnings =\n")[1]
+    previous = ""
+    for line in text.splitlines():
+        if line.strip().startswith("ignore"):
+            assert re.match(r"\s+ignore:[^:]{12,}:\w", line), line
+            assert previous.strip().startswith(("#", "ignore")), line
+        previous = line
 
 
 def test_every_pin_lies_in_its_range():

@@ -16,6 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+# Here and not in the fixture, because it puts a filter for warnings before pytest's when it is first imported.
+import yfinance.base
+import yfinance.scrapers.history
+import yfinance.scrapers.quote
+
 ZONE = "America/New_York"
 UNKNOWN = {
     "chart": {"result": None, "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"}}
@@ -83,9 +88,6 @@ def stamp(day: pd.Timestamp, clock: str = "09:30") -> int:
 @pytest.fixture
 def yahoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Yahoo]:
     """The server's script; yfinance itself is the real one, only its base address differs."""
-    import yfinance.base
-    import yfinance.scrapers.history
-    import yfinance.scrapers.quote
 
     script = Yahoo()
 
