@@ -152,13 +152,8 @@ class Fingerprints:
 
     def _rows_in_use(self, month: pd.Timestamp) -> int:
         """Return how many rows there are up to the month's last origin, as `timing.origins_of_month` has it."""
-        first, last = self._origins(month)
-        return last if last > first else 0
-
-    def _origins(self, month: pd.Timestamp) -> tuple[int, int]:
-        """Return the position of the month's first origin, and that after its last."""
         first, last = np.searchsorted(self._targets, [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()])
-        return int(first), int(last)
+        return int(last) if last > first else 0
 
     def has_origins(self, month: pd.Timestamp) -> bool:
         """Whether some bar's next session lies in `month`, so that the month has forecasts."""
@@ -191,14 +186,7 @@ class Fingerprints:
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
-        return _short(f"{self.fit(model, month)} {self._month(month)[2]} {self._hashes.forecasts}{self._moved(month)}")
-
-    def _moved(self, month: pd.Timestamp) -> str:
-        """Return the month's target dates where the bars moved them off the calendar's, empty where none is."""
-        first, last = self._origins(month)
-        stored = self._index.to_numpy()[first + 1 : last + 1]
-        moved = stored != self._targets[first : first + len(stored)]
-        return f" {stored[moved].tolist()}" if moved.any() else ""
+        return _short(f"{self.fit(model, month)} {self._month(month)[2]} {self._hashes.forecasts}")
 
     def importance(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one fit's permutation importance."""

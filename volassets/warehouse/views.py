@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import families
@@ -24,7 +25,9 @@ def views(settings: Settings) -> dict[str, View]:
     forecast = (*fit, "origin_date", "horizon")
     listed = (
         _union("fits", "Every stored fit.", families(stored_fits=True), FIT_COLUMNS, fit),
-        _union("forecasts", "Every forecast of every model.", families(), FORECAST_COLUMNS, forecast),
+        _on_stored_sessions(
+            _union("forecasts", "Every forecast of every model.", families(), FORECAST_COLUMNS, forecast)
+        ),
         _realized(settings.horizons),
         FORECAST_LOSSES,
         HEADLINE_MODELS,
@@ -40,6 +43,18 @@ def _union(what: str, comment: str, of: tuple[str, ...], columns: tuple[Column, 
     parts = [f"SELECT {names}, '{family}' AS family FROM {family}_{what}" for family in of]
     needs = tuple(f"{family}_{what}" for family in of)
     return View(what, comment, (*columns, _FAMILY), key, needs, " UNION ALL ".join(parts))
+
+
+def _on_stored_sessions(forecasts: View) -> View:
+    """Let the next stored bar be an origin's target date, where the calendar gave another day before it came."""
+    names = ", ".join(quoted(name) for name in forecasts.column_names)
+    corrected = names.replace('"target_date"', 'coalesce(following, target_date) AS "target_date"')
+    sql = f"""
+        SELECT {corrected} FROM ({forecasts.sql}) LEFT JOIN (
+            SELECT ticker, date AS origin_date, lead(date) OVER (PARTITION BY ticker ORDER BY date) AS following
+            FROM raw_prices
+        ) USING (ticker, origin_date)"""
+    return replace(forecasts, needs=(*forecasts.needs, "raw_prices"), sql=sql)
 
 
 def _realized(horizons: tuple[int, ...]) -> View:

@@ -52,22 +52,6 @@ def changed(before: Hashes, after: Hashes) -> set[tuple[str, str, pd.Timestamp]]
     return {key for key in before if before[key] != after[key]}
 
 
-def test_a_session_that_the_calendar_does_not_know_moves_its_months_forecasts_alone(bars):
-    """Without the bar of a session, its eve's target date is another: the month is computed again, its fits are not."""
-    missing = pd.Timestamp("2008-03-31")
-    before = hashes_of(bars.loc[:"2008-03-28"], months=MONTHS[:15])
-    assert not changed(before, hashes_of(bars.loc[:"2008-03-31"], months=MONTHS[:15])) - {
-        ("forecast", name, pd.Timestamp("2008-03-01")) for name in MODELS
-    }
-    with_hole = bars.drop(missing)
-    march = {("forecast", name, pd.Timestamp("2008-03-01")) for name in MODELS}
-    april = {("forecast", name, pd.Timestamp("2008-04-01")) for name in MODELS}
-    known = hashes_of(with_hole.loc[:"2008-03-28"], months=MONTHS[:15])
-    later = hashes_of(with_hole.loc[:"2008-04-01"], months=MONTHS[:15])
-    assert changed(known, later) & march == march
-    assert changed(known, later) <= march | april
-
-
 def test_histories_under_other_rules_have_other_hashes_from_that_day_on(bars):
     wrong = bars.copy()
     wrong.iloc[1000, wrong.columns.get_loc("low")] /= 3

@@ -14,7 +14,7 @@ from volassets.settings import Settings
 from volassets.warehouse.declarations import TYPES
 from volassets.warehouse.migration import Schema
 from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
-from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, write_features
+from volassets_tests.warehouse.frames import cells, fit_rows, forecast_rows, price_rows, write_features
 
 CONTRACT = {
     "raw_prices": "ticker date open high low close adj_close volume source fetched_at",
@@ -175,3 +175,18 @@ def test_fits_name_their_family(warehouse: Warehouse) -> None:
     for family, model in (("garch", "gjr"), ("linear", "har")):
         warehouse.write(Replacement(f"{family}_fits", fit_rows(model=model), cells(fit_rows(model=model))))
     assert dict(warehouse.read("fits")[["model", "family"]].to_numpy().tolist()) == {"gjr": "garch", "har": "linear"}
+
+
+def test_a_target_date_is_the_next_stored_bar(warehouse: Warehouse) -> None:
+    """A holiday that the calendar did not know, and a special Saturday; the last origin keeps the calendar's day."""
+    days = pd.DatetimeIndex(["2019-05-29", "2019-05-30", "2019-06-09", "2019-06-15"])
+    given = pd.DatetimeIndex(["2019-05-30", "2019-06-02", "2019-06-10", "2019-06-16"])
+    prices = price_rows("X").assign(date=days)
+    warehouse.write(Replacement("raw_prices", prices, cells(prices, "ticker")))
+    rows = forecast_rows("X", month="2019-06-01", n=4).assign(origin_date=days, target_date=given)
+    warehouse.write(Replacement("garch_forecasts", rows, cells(rows, "ticker", "refit_month", "model")))
+    for name in ("forecasts", "latest_forecasts"):
+        found = warehouse.read(name).set_index("origin_date")["target_date"].sort_index()
+        expected = pd.Series([*days[1:], given[-1]], index=days)
+        assert (found == expected.loc[found.index]).all()
+        assert len(found) == (4 if name == "forecasts" else 1)
