@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from volassets.errors import InputError
 from volassets.reporting.console import RunProgress, print_frame
 from volassets.settings import Settings, check_ticker_name, load_settings
 from volassets.timing import refit_month
@@ -36,6 +37,8 @@ def run_command(
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
     from volassets.orchestration.runner import Request, Runner
 
+    if not tickers and overrides.get("csv_dir") and overrides.get("source", "csv") == "csv":
+        tickers = files_as_tickers(overrides["csv_dir"])
     if models is not None:
         # Judged as the settings would be; what the home keeps and compares stays the home's.
         fitted = load_settings(overrides={**overrides, "models": models})
@@ -56,6 +59,23 @@ def run_command(
         _keep_home(settings, list(months))
         result = runner.run(months, request, progress)
     return _conclude(settings, request, result, list(months))
+
+
+def files_as_tickers(directory: str) -> list[str]:
+    """Return the ticker of every file of prices in `directory`, and print what is taken and left out."""
+    from volassets.market.csv_files import CsvSource
+
+    taken, left = CsvSource(directory).listed()
+    if not taken:
+        raise InputError(f"{directory} has no file TICKER.csv or TICKER.parquet: put your prices there.")
+    click.echo(f"{len(taken)} files of {directory} are taken: {_shortened(taken)}")
+    if left:
+        click.echo(f"{len(left)} are no TICKER.csv or TICKER.parquet, and left out: {_shortened(left)}")
+    return taken
+
+
+def _shortened(names: Sequence[str], shown: int = 10) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping[str, Any]) -> Settings:
