@@ -48,7 +48,8 @@ RULES = {
     "bool_type": "give true or false",
     "tuple_type": "give a list",
 }
-DEFAULT_MODELS = tuple(name for name in MODELS if name != "lstm_reference")
+OPTIONAL_MODELS = ("lstm_reference", "pooled_lstm", "pooled_ridge", "pooled_boosting")
+DEFAULT_MODELS = tuple(name for name in MODELS if name not in OPTIONAL_MODELS)
 
 
 Source = Literal["bundled", "csv", "yfinance"]

@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from volassets.models.linear import LinearModel, center_and_scale, weighted
+from volassets.models.linear import LinearModel, center_and_scale, prefix_moments, weighted
 
 CLIP = 6.0
 TOLERANCE = 1e-5
@@ -112,7 +112,7 @@ def choose_and_fit(
 
     splits = list(TimeSeriesSplit(folds, gap=horizon - 1).split(inputs))
     ends = [len(train) for train, _ in splits] + [len(label)]
-    prefixes = _prefix_moments(np.column_stack([inputs, label]), ends)
+    prefixes = prefix_moments(np.column_stack([inputs, label]), ends)
     *_, (full_gram, full_moment, full_means) = prefixes
     largest = np.abs(full_moment).max() / (len(label) * l1_ratio)
     path = largest * np.geomspace(1.0, smallest, penalties)
@@ -124,21 +124,6 @@ def choose_and_fit(
     best = int(errors.argmin())
     slopes = _path(inputs, label, full_gram, full_moment, path[: best + 1], l1_ratio)[:, -1]
     return Choice(float(full_means[-1] - (full_means[:-1] * slopes).sum()), slopes, float(path[best]))
-
-
-def _prefix_moments(rows: np.ndarray, ends: list[int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return (X'X, X'y, means) of the centred rows[:end] for each end; the last column is y."""
-    products = np.zeros((rows.shape[1], rows.shape[1]))
-    sums = np.zeros(rows.shape[1])
-    found, start = [], 0
-    for end in ends:
-        block = np.ascontiguousarray(rows[start:end].T)
-        products = products + np.einsum("ji,ki->jk", block, block)
-        sums = sums + block.sum(axis=1)
-        centred = products - np.outer(sums, sums) / end
-        found.append((np.ascontiguousarray(centred[:-1, :-1]), centred[:-1, -1].copy(), sums / end))
-        start = end
-    return found
 
 
 def _path(

@@ -14,15 +14,22 @@ from pydantic.dataclasses import dataclass
 from volassets.errors import InputError
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.protocol import Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
-from volassets.models.sequences import CHANNELS, STATIC, Inputs, Scaler, build_inputs, build_labels, labelled_rows
+from volassets.models.sequences import (
+    CHANNELS,
+    MINIMUM_ROWS,
+    STATIC,
+    Inputs,
+    Scaler,
+    build_inputs,
+    build_labels,
+    labelled_rows,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from volassets.models.networks import Stacked
     from volassets.models.training import Trainer
-
-MINIMUM_ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -128,3 +128,18 @@ def center_and_scale(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation per column; 1 for a constant one, such as the volume of an index without volume."""
     scale = inputs.std(axis=0)
     return inputs.mean(axis=0), np.where(scale > 0, scale, 1.0)
+
+
+def prefix_moments(rows: np.ndarray, ends: list[int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return (X'X, X'y, means) of the centred rows[:end] for each end; the last column is y."""
+    products = np.zeros((rows.shape[1], rows.shape[1]))
+    sums = np.zeros(rows.shape[1])
+    found, start = [], 0
+    for end in ends:
+        block = np.ascontiguousarray(rows[start:end].T)
+        products = products + np.einsum("ji,ki->jk", block, block)
+        sums = sums + block.sum(axis=1)
+        centred = products - np.outer(sums, sums) / end
+        found.append((np.ascontiguousarray(centred[:-1, :-1]), centred[:-1, -1].copy(), sums / end))
+        start = end
+    return found

@@ -49,8 +49,18 @@ class Window:
     members: Mapping[str, FittedModel] = field(default_factory=dict)
 
     def target(self, horizon: int) -> pd.Series:
-        """Return the label y_{t,h} per origin t, daily variance; NaN where not realised before the cut-off."""
-        return target(self.features["proxy_variance"], horizon, self.ratio)
+        """Return the label y_{t,h} per origin t, daily variance; NaN where not realised before the cut-off.
+
+        NaN too where a suspect day is in the label or in the 66 rows that its inputs average.
+        """
+        label = target(self.features["proxy_variance"], horizon, self.ratio)
+        for day in self._suspects:
+            label.iloc[max(day - horizon, 0) : day + FLOOR_WINDOW] = np.nan
+        return label
+
+    @cached_property
+    def _suspects(self) -> np.ndarray:
+        return suspect_days(self.features).before(len(self.features))
 
     def seed(self, model: str, number: int = 0) -> int:
         """Return the seed of one stochastic fit, 63 bits of a hash of ticker, month, model and number."""
@@ -189,7 +199,11 @@ class PooledModel(Model):
 
     @abstractmethod
     def fit_pool(self, windows: Mapping[str, Window]) -> dict[str, Fit]:
-        """Estimate on the windows of all tickers, whatever their order; return one fit per ticker."""
+        """Estimate on the windows of all tickers, whatever their order; return one fit per ticker of the pool."""
+
+    def fit_outside(self, fit: Fit, window: Window) -> Fit:
+        """Return the fit of a ticker with a short or a later history: the pool's estimates in `fit`, its own level."""
+        raise TypeError(f"{self.name} forecasts the tickers of its pool alone")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from volassets.models.garch import Egarch, Garch, Gjr
 from volassets.models.linear import Har, LogHar, LogHarLeverage
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
+from volassets.models.pooled_boosting import PooledBoosting
+from volassets.models.pooled_lstm import PooledLstm
+from volassets.models.pooled_ridge import PooledRidge
 from volassets.models.protocol import Model
 from volassets.models.transformer import Transformer
 
@@ -26,6 +29,9 @@ REGISTERED: tuple[type[Model], ...] = (
     Lstm,
     LstmReference,
     Transformer,
+    PooledLstm,
+    PooledRidge,
+    PooledBoosting,
     Combination,
 )
 

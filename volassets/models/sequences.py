@@ -7,6 +7,7 @@ rows dated <= t only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from volassets.models.protocol import Window
 
 ANCHOR = "log_proxy_22"
 LIMIT = 6.0
+MINIMUM_ROWS = 100
 LABEL_RANGE = (-12.0, 6.0)
 
 RELATIVE_CHANNELS = ("log_proxy", "log_gk")
@@ -78,6 +80,11 @@ class Inputs:
     def take(self, rows: np.ndarray) -> Inputs:
         """Return the inputs of `rows` (positions or mask)."""
         return Inputs(self.sequence[rows], self.static[rows], self.anchor[rows], self.usable[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Inputs]) -> Inputs:
+        """Return the inputs of several tickers, one after the other."""
+        return cls(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
 def build_inputs(features: pd.DataFrame, length: int) -> Inputs:
@@ -150,6 +157,10 @@ class Labels:
     level: np.ndarray
     log_ratio: np.ndarray
     realised: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Labels:
+        """Return the labels of `rows`, with the level of all."""
+        return Labels(self.level, self.log_ratio[:, rows], self.realised[:, rows])
 
 
 def build_labels(window: Window, anchor: np.ndarray, rows: np.ndarray) -> Labels:

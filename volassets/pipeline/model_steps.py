@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,8 @@ from volassets.settings import Settings
 from volassets.timing import origins_of_month
 
 SELECTION, IMPORTANCE = "selected_features", "feature_importance"
+# Owner of the checkpoints of fits over all tickers; no ticker has this name.
+POOL = "_pool"
 FIT_NUMBERS = """
     SELECT ticker, refit_month, sum(seconds) AS seconds, count(*) FILTER (NOT converged) AS not_converged
     FROM {table} WHERE list_contains($tickers, ticker) GROUP BY ALL
@@ -63,13 +65,13 @@ def fit_tables(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{source.family}_fits" for source in sources if source.stored_fits))
 
 
-def fitted_models(settings: Settings, model: Model) -> tuple[Model, ...]:
 def _lost_inputs(settings: Settings, models: Sequence[Model]) -> tuple[str, ...]:
     """Return what a fit whose checkpoint is lost is made from again, beside the features."""
     sources = (source for model in models for source in fitted_models(settings, model))
     return _selection([source for source in sources if source.stored_fits and source.kind == "pytorch"])
 
 
+def fitted_models(settings: Settings, model: Model) -> tuple[Model, ...]:
     """Return the models whose fits a forecast of `model` is made from: its members, or itself."""
     return tuple(settings.model(name) for name in model.member_names) or (model,)
 
@@ -201,9 +203,11 @@ def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Out
     for ticker, fit in fits.items():
         checkpoint = ""
         if fit.tensors:
-            checkpoint = checkpoint_path(ticker, inputs.month, model.name, inputs.data_hash)
-            files[checkpoint] = encode_checkpoint(fit, inputs.data_hash, model.code_version)
-        rows.append(fit_to_row(fit, seconds, checkpoint, inputs.data_hash, model.code_version))
+            owner = inputs.partition.ticker or POOL
+            checkpoint = checkpoint_path(owner, inputs.month, model.name, inputs.data_hash)
+            if checkpoint not in files:
+                files[checkpoint] = encode_checkpoint(fit, inputs.data_hash, model.code_version)
+        rows.append(fit_to_row(fit, seconds / len(fits), checkpoint, inputs.data_hash, model.code_version))
         if fit.history is not None:
             history.append(fit.history.assign(ticker=ticker))
     tables = {f"{model.family}_fits": pd.DataFrame(rows)}
@@ -252,10 +256,13 @@ def _fitted(inputs: Inputs, model: Model, refits: _Refits) -> Fit:
         return model.fit(window_of(inputs, model))
     rows = inputs.rows[f"{model.family}_fits"]
     (row,) = rows[rows["model"] == model.name].to_dict("records")
+    fit = fit_from_row({str(key): value for key, value in row.items()})
     if not row["checkpoint"]:
-        return fit_from_row({str(key): value for key, value in row.items()})
+        return fit
     try:
-        return read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+        # The weights may be a pool's, the row is the ticker's own.
+        kept = read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+        return replace(fit, tensors=kept.tensors)
     except InputError as error:
         return _refitted(inputs, model, row, refits, error)
 

@@ -175,7 +175,14 @@ class Step:
         names = {"ticker": partition.ticker, "refit_month": partition.month, "model": model}
         names = {name: value for name, value in names.items() if value}
         cell = pd.DataFrame([names]) if names else None
+        # A fit over all tickers is one cell; what is stored beside it has a cell per ticker.
         return [
-            Replacement(name, rows.assign(**names, **({"data_hash": data_hash} if name == self.table else {})), cell)
+            Replacement(
+                name,
+                rows.assign(**names, **({"data_hash": data_hash} if name == self.table else {})),
+                rows[["ticker"]].drop_duplicates().assign(**names)
+                if self.scope is Scope.MONTH and name != self.table
+                else cell,
+            )
             for name, rows in output.tables.items()
         ]
