@@ -104,7 +104,7 @@ def _estimators() -> tuple[Feature, ...]:
         *(
             _estimator(
                 f"yang_zhang_{days}d",
-                f"sqrt(252 (var(o) + k var(ln C/O) + (1 - k) mean RS)) over {days} rows, "
+                f"sqrt(S (var(o) + k var(ln C/O) + (1 - k) mean RS)) over {days} rows, "
                 "k = .34 / (1.34 + (n + 1) / (n - 1))",
                 ANNUAL,
                 days + 1,
@@ -154,7 +154,7 @@ def _averaged(
     name: str, days: int, formula: str, estimate: Callable[[pd.DataFrame], pd.Series], lag: int, source: str
 ) -> Feature:
     """Return the feature of a daily estimator, which needs `lag` earlier rows, averaged over `days` rows."""
-    text = f"sqrt(252 ({formula}))" if days == 1 else f"sqrt(252 mean of ({formula}) over {days} rows)"
+    text = f"sqrt(S ({formula}))" if days == 1 else f"sqrt(252 mean of ({formula}) over {days} rows)"
     return _estimator(name, text, ANNUAL, days + lag, _rolling_volatility(estimate, days), source=source)
 
 

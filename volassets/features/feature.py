@@ -12,7 +12,7 @@ from volassets.features.base_series import BaseSeries
 CLOSE = "bars up to and including the close of t"
 CALENDAR = "known at the close of t from the exchange calendar"
 
-ANNUAL = "annualised volatility, decimal"
+ANNUAL = "annualised volatility, decimal; S = 252 sessions a year, 365 for 24/7, 260 for currencies"
 DAILY = "daily variance, decimal"
 RETURN = "decimal return"
 RATIO = "ratio"

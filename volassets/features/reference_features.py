@@ -26,14 +26,14 @@ def recipe(lags: Sequence[int]) -> tuple[Feature, ...]:
         *(_close_volatility(days) for days in (5, 10, 20, 60)),
         _recipe(
             "gk_vol",
-            "sqrt(252 GK_t), GK = 0.5 ln(H/L)^2 - (2 ln 2 - 1) ln(C/O)^2",
+            "sqrt(S GK_t), GK = 0.5 ln(H/L)^2 - (2 ln 2 - 1) ln(C/O)^2",
             ANNUAL,
             1,
             lambda x: annualised(x.garman_klass),
         ),
         *(_range_volatility(days) for days in (5, 10, 20)),
         _recipe(
-            "parkinson", "sqrt(252 ln(H/L)^2 / (4 ln 2))", ANNUAL, 1, lambda x: annualised(variance.parkinson(x.bars))
+            "parkinson", "sqrt(S ln(H/L)^2 / (4 ln 2))", ANNUAL, 1, lambda x: annualised(variance.parkinson(x.bars))
         ),
         *_volume_and_price(),
         _recipe(
@@ -80,12 +80,12 @@ def _lagged_return(lag: int) -> Feature:
 
 
 def _close_volatility(days: int) -> Feature:
-    formula = f"sqrt(252) x sample standard deviation of r over {days} rows"
+    formula = f"sqrt(S) x sample standard deviation of r over {days} rows"
     return _recipe(f"vol_{days}d", formula, ANNUAL, days + 1, lambda x: annualised(x.log_return.rolling(days).var()))
 
 
 def _range_volatility(days: int) -> Feature:
-    formula = f"sqrt(252 mean of GK over {days} rows)"
+    formula = f"sqrt(S mean of GK over {days} rows)"
     return _recipe(f"gk_vol_{days}d", formula, ANNUAL, days, lambda x: annualised(x.garman_klass.rolling(days).mean()))
 
 
@@ -95,7 +95,7 @@ def _price_to_average(days: int) -> Feature:
 
 
 def _ewma_volatility(span: int) -> Feature:
-    formula = f"sqrt(252 EWMA of r^2), weights (1 - 2/{span + 1})^k"
+    formula = f"sqrt(S EWMA of r^2), weights (1 - 2/{span + 1})^k"
     volatility = partial(_ewma, span=span)
     return _recipe(f"ewma_vol_{span}", formula, ANNUAL, 0, volatility, warm_up=span)
 

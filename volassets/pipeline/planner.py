@@ -77,6 +77,8 @@ def _plan_partition(state: State, step: Step, partition: Partition, force: bool)
 
 def _change(state: State, step: Step, partition: Partition, model: Model | None) -> str:
     """Return what changed: the model itself where a fit says so, else what it is computed from."""
+    if scale := state.other_sessions(partition.ticker):
+        return scale
     if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
         return NEW_BARS if step.stage == "forecasts" else CHANGED
     version, spec = state.cell_hashes.spec(step.table, partition, model.name)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from volassets.models.protocol import Model
+from volassets.models.protocol import TRADING_DAYS, Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
@@ -26,6 +26,7 @@ class State:
         self.context = context
         self.cell_hashes = CellHashes(context.warehouse, tickers)
         self.months = self.cell_hashes.months
+        self._other_sessions: dict[str, str] = {}
 
     def ticker(self, partition: Partition) -> TickerContext:
         """Return what is known of the partition's ticker."""
@@ -34,6 +35,16 @@ class State:
     def fingerprints(self, partition: Partition) -> Fingerprints:
         """Return the hashes that cells of the partition's ticker should have."""
         return self.context.ticker(partition.ticker).fingerprints
+
+    def other_sessions(self, ticker: str) -> str:
+        """Return in words that forecasts are stored with other sessions a year than the calendar has; mostly empty."""
+        if ticker not in self._other_sessions:
+            now, stored = self.context.calendar(ticker).sessions_per_year if ticker else TRADING_DAYS, []
+            if now != TRADING_DAYS:
+                sql = "SELECT DISTINCT sessions_per_year AS n FROM forecasts WHERE ticker = $ticker ORDER BY n"
+                stored = [n for n in self.context.warehouse.query(sql, {"ticker": ticker})["n"] if n != now]
+            self._other_sessions[ticker] = f"sessions a year {stored[0]} -> {now}" if stored else ""
+        return self._other_sessions[ticker]
 
     def stored(self, step: Step, partition: Partition, model: str = "") -> str:
         """Return the hash of a stored cell; empty where it is not stored."""
