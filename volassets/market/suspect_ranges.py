@@ -37,8 +37,7 @@ class SuspectRanges:
         # The median neighbour is at least half as wide as the narrowest one before; this spares nearly every day.
         narrowest = pd.Series(spans).rolling(NEIGHBOURS).min().shift().fillna(0.0).to_numpy()
         self._days = np.flatnonzero(still & (np.maximum(spans, 2 * gaps) > TIMES / 2 * narrowest))
-        flags = [_flags(spans, gaps, moves, int(day)) for day in self._days]
-        self._flags = np.array(flags, dtype=bool).reshape(len(self._days), NEIGHBOURS + 1)
+        self._flags = _flags(spans, gaps, moves, self._days)
 
     def before(self, cut: int) -> np.ndarray:
         """Return the positions below `cut` that are suspect by the days below `cut` alone."""
@@ -59,17 +58,26 @@ def suspect_ranges(bars: pd.DataFrame) -> SuspectRanges:
     return SuspectRanges(spans, returns - np.log((bars["close"] / bars["open"]).to_numpy()), returns)
 
 
-def _flags(spans: np.ndarray, gaps: np.ndarray, moves: np.ndarray, day: int) -> np.ndarray:
-    """Return whether a day stands out with 0 to `NEIGHBOURS` sessions after it known."""
-    earlier, later = slice(max(day - NEIGHBOURS, 0), day), slice(day + 1, day + 1 + NEIGHBOURS)
+def _flags(spans: np.ndarray, gaps: np.ndarray, moves: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return whether each of `days` stands out with 0 to `NEIGHBOURS` sessions after it known, a row per day."""
+    around = days[:, None] + np.r_[-NEIGHBOURS:0, 1 : NEIGHBOURS + 1]
+    there = (around >= 0) & (around < len(spans))
+    around = np.clip(around, 0, len(spans) - 1)
+    # A day without a range is no measure of one.
+    usable = there & (spans[around] > 0)
+
+    def counts(chosen: np.ndarray) -> np.ndarray:
+        return chosen[:, :NEIGHBOURS].sum(axis=1)[:, None] + np.cumsum(
+            np.column_stack([np.zeros(len(days), int), chosen[:, NEIGHBOURS:]]), axis=1
+        )
+
+    known = counts(there)
 
     def most(far_below: np.ndarray) -> np.ndarray:
-        counts = far_below[earlier].sum() + np.append(0, far_below[later].cumsum())
-        counts = np.pad(counts, (0, NEIGHBOURS + 1 - len(counts)), mode="edge")
-        known = day - earlier.start + np.minimum(np.arange(NEIGHBOURS + 1), len(spans) - day - 1)
-        return (counts > known / 2) & (known >= FEWEST)
+        return (counts(usable & far_below) > known / 2) & (known >= FEWEST)
 
-    wide = most((spans > 0) & (TIMES * spans < spans[day])) & (moves[day] < MOVED * spans[day])
+    span, gap, move = (values[days][:, None] for values in (spans, gaps, moves))
+    wide = most(TIMES * spans[around] < span) & (move < MOVED * span)
     # Opens that repeat the close have no gaps: a gap must stand out from the ranges too.
-    far = most((spans > 0) & (TIMES * np.maximum(gaps, spans / 2) < gaps[day])) & (moves[day] < MOVED * gaps[day])
+    far = most(TIMES * np.maximum(gaps[around], spans[around] / 2) < gap) & (move < MOVED * gap)
     return wide | far

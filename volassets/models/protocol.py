@@ -11,13 +11,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.features.targets import target
+from volassets.features.base_series import FLOOR_WINDOW
+from volassets.features.targets import suspect_days, target
 
 TRADING_DAYS = 252
 

@@ -8,6 +8,7 @@ from volassets.errors import InputError
 from volassets.features.feature_table import build_features
 from volassets.features.targets import proxy_ratio
 from volassets.market.calendar import calendar_for
+from volassets.models.linear import Har
 from volassets.models.window import calibration_origins, make_window, month_selection
 from volassets.timing import origins_of_month
 
@@ -60,3 +61,23 @@ def test_calibration_origins_join_the_months(features):
 def test_no_bar_before_the_cut_off_names_the_month(features):
     with pytest.raises(InputError, match="2001-05"):
         make_window("AAA", pd.Timestamp("2001-05-01"), features, (1,))
+
+
+def test_a_suspect_day_is_in_no_label_and_spoils_no_fit(sp500_bars):
+    calendar = calendar_for("^GSPC")
+    bars = sp500_bars.loc["2004":"2008-06"]
+    wrong = bars.copy()
+    day = wrong.index.get_loc(pd.Timestamp("2007-11-15"))
+    wrong.iloc[day, wrong.columns.get_loc("low")] /= 50
+    month = pd.Timestamp("2008-06-01")
+    clean, spoiled = (make_window("X", month, build_features(history, calendar), (1, 22)) for history in (bars, wrong))
+    for horizon in (1, 22):
+        label = spoiled.target(horizon)
+        lost = np.flatnonzero(label.isna() & clean.target(horizon).notna())
+        assert lost.tolist() == list(range(day - horizon, day + 66))
+    model = Har()
+    forecasts = [
+        model.forecast(model.fit(window), window.features, window.features.index[-20:]) for window in (clean, spoiled)
+    ]
+    # Without three months of rows a fit is another, but no wild one.
+    np.testing.assert_allclose(forecasts[1], forecasts[0], rtol=0.25)
