@@ -252,8 +252,9 @@ def audit(tickers: tuple[str, ...]) -> int:
 
 @cli.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--refresh-instance", is_flag=True, help="Take over this version's dagster.yaml; the old one is kept.")
 @handled
-def ui(port: int) -> None:
+def ui(port: int, refresh_instance: bool) -> None:
     """Start Dagster's web interface, its daemon and the schedules for this home.
 
     \b
@@ -262,7 +263,7 @@ def ui(port: int) -> None:
     """
     from volassets.commands.ui import ui_command
 
-    ui_command(port)
+    ui_command(port, refresh_instance)
 
 
 @cli.group(cls=Group)

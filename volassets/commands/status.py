@@ -42,6 +42,7 @@ def status_command() -> int:
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
     _print(_record(differing))
     _print(_orphaned([] if instance is None else orphaned_runs(instance, settings.home)))
+    _print(_instance_file(settings))
     if any(ticker.cells for ticker in tickers):
         click.echo("`volassets run` computes what is missing or stale and nothing else.")
     return 0
@@ -60,6 +61,19 @@ def _instance(settings: Settings) -> Any:
     if not os.environ.get("DAGSTER_HOME") and not (settings.home / "dagster" / "history").exists():
         return None
     return open_instance(settings.home)
+
+
+def _instance_file(settings: Settings) -> list[str]:
+    from volassets.orchestration.instance import instance_differences
+
+    own = str(settings.home / "dagster")
+    differing = instance_differences(settings.home) if os.environ.get("DAGSTER_HOME", own) == own else []
+    if not differing:
+        return []
+    return [
+        f"{len(differing)} settings of Dagster differ from this version's dagster.yaml: `volassets ui` says which, "
+        "`volassets ui --refresh-instance` takes them over."
+    ]
 
 
 def _row(ticker: Any) -> dict[str, Any]:

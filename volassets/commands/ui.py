@@ -6,6 +6,9 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
+
+import click
 
 from volassets.errors import InputError
 from volassets.settings import HOME_VARIABLE, load_settings
@@ -15,8 +18,10 @@ HOST = "127.0.0.1"
 PORTS = 65536
 
 
-def ui_command(port: int) -> None:
+def ui_command(port: int, refresh: bool = False) -> None:
     """Become `dagster dev` on this home; the process ends with it.
+
+    With `refresh`, the home first gets this version's dagster.yaml.
 
     Raises
     ------
@@ -28,6 +33,8 @@ def ui_command(port: int) -> None:
     settings = load_settings()
     _require_port(port)
     home = ensure_home(settings)
+    if not os.environ.get("DAGSTER_HOME"):
+        _compare_instance(home, refresh)
     environment = {
         **os.environ,
         HOME_VARIABLE: str(home),
@@ -37,6 +44,23 @@ def ui_command(port: int) -> None:
     # A shell starts a background job with SIGINT ignored, and Dagster ends its servers with SIGINT, also on SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, [sys.executable, "-m", "dagster", "dev", *arguments], environment)
+
+
+def _compare_instance(home: Path, refresh: bool) -> None:
+    """Say how the home's dagster.yaml differs from this version's, or replace it."""
+    from volassets.orchestration.instance import instance_differences, refresh_instance
+
+    if refresh:
+        kept = refresh_instance(home)
+        click.echo(
+            f"took over this version's dagster.yaml; the old one is {kept}" if kept else "dagster.yaml is current"
+        )
+        return
+    differences = instance_differences(home)
+    if differences:
+        click.echo("dagster.yaml of this home is not this version's; `volassets ui --refresh-instance` takes it over:")
+    for line in differences:
+        click.echo(f"  {line}")
 
 
 def _require_port(port: int) -> None:
