@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from tenacity import Retrying
 
 REMOTE_SECONDS = 60.0
+DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
+DRAFT_DAYS = 1
 # Another try gives the same answer.
 LASTING = (PermissionError, FileNotFoundError, NotADirectoryError, ValueError, TypeError)
 
@@ -81,6 +85,21 @@ def write_whole(place: str | Path, content: bytes) -> None:
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     with replacing(Path(place)) as draft:
         draft.write_bytes(content)
+
+
+def remove_drafts(folder: Path, now: datetime) -> list[Path]:
+    """Remove what killed writers have left below `folder` for a day and longer; return what is gone.
+
+    A writer takes seconds; one that wakes up after a day finds its draft gone and fails, the old file stays.
+    """
+    limit = (now - timedelta(days=DRAFT_DAYS)).timestamp()
+    removed = []
+    for file in folder.rglob(".*"):
+        with suppress(OSError):
+            if DRAFT.fullmatch(file.name) and file.is_file() and file.stat().st_mtime < limit:
+                file.unlink()
+                removed.append(file)
+    return removed
 
 
 @contextmanager

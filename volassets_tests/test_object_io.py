@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,36 @@ def test_a_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
         object_io.write_whole(place, b"two")
         assert object_io.read_whole(place) == b"two"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from volassets.object_io import replacing
+with replacing(Path(sys.argv[1])) as draft:
+    draft.write_bytes(b"half")
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("hours", "left"), [(1, 3), (23, 3), (25, 0), (24 * 400, 0)])
+def test_what_killed_writers_left_is_removed_after_a_day(tmp_path: Path, hours: int, left: int) -> None:
+    cell, names = tmp_path / "lstm_forecasts" / "~5EGSPC", [".lock", ".gitignore", ".a.b", f".{'f' * 32}", "x.parquet"]
+    object_io.write_whole(cell / "2018-12-01.parquet", b"whole")
+    for name in names:
+        (cell / name).write_bytes(b"of somebody else")
+    for name in ("2018-11-01.parquet", "2018-12-01.parquet", "other.safetensors"):
+        subprocess.run([sys.executable, "-c", KILLED, str(cell / name)], check=True, timeout=60)
+    drafts = sorted(path for path in cell.iterdir() if path.name.startswith(".2018") or path.name.startswith(".other"))
+    assert len(drafts) == 3
+    written = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    for path in cell.iterdir():
+        os.utime(path, (written.timestamp(), written.timestamp()))
+    removed = object_io.remove_drafts(tmp_path, written + timedelta(hours=hours))
+    assert sorted(removed) == (drafts if not left else [])
+    assert sorted(path for path in cell.iterdir() if path in drafts) == (drafts if left else [])
+    assert all((cell / name).exists() for name in names)
+    assert object_io.read_whole(cell / "2018-12-01.parquet") == b"whole"
 
 
 def test_a_file_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:

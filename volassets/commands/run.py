@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from volassets.clock import utc_now
 from volassets.errors import InputError
+from volassets.object_io import remove_drafts
 from volassets.reporting.console import RunProgress, print_frame
 from volassets.settings import Settings, check_ticker_name, load_settings
 from volassets.timing import refit_month
@@ -36,6 +38,7 @@ def run_command(
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
     from volassets.orchestration.runner import Request, Runner
+    from volassets.orchestration.sensors import local_folders
 
     if not tickers and overrides.get("csv_dir") and overrides.get("source", "csv") == "csv":
         tickers = files_as_tickers(overrides["csv_dir"])
@@ -58,6 +61,9 @@ def run_command(
         months = runner.prepare(request)
         _keep_home(settings, list(months))
         result = runner.run(months, request, progress)
+    if result.refreshed:
+        for folder in local_folders(settings):
+            remove_drafts(folder, utc_now())
     return _conclude(settings, request, result, list(months))
 
 

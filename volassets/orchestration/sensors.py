@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import dagster as dg
 
+from volassets.clock import utc_now
+from volassets.object_io import is_url, remove_drafts
 from volassets.orchestration.jobs import SCHEDULE_TAG, STARTED_TAG, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.pipeline.steps import Step, following
@@ -37,9 +40,15 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         name="close_killed",
         minimum_interval_seconds=60,
         default_status=RUNNING,
-        description="Marks runs whose process is gone as failed, so that they do not hold a place in the queue.",
+        description="Marks runs whose process is gone as failed, so that they do not hold a place in the queue, and "
+        "once a day removes the files that killed writers have left.",
     )
     def close_killed(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        now = utc_now()
+        if context.cursor != f"{now:%Y-%m-%d}":
+            removed = [file for folder in local_folders(settings) for file in remove_drafts(folder, now)]
+            context.log.info(f"{len(removed)} unfinished files of killed writers removed")
+            context.update_cursor(f"{now:%Y-%m-%d}")
         closed = close_orphaned_runs(context.instance, settings.home)
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "no run was killed")
 
@@ -52,6 +61,11 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         "them, and the panel when the comparisons are done; also after a run in which other tickers failed.",
     )
     return [follow, tell_failures, close_killed]
+
+
+def local_folders(settings: Settings) -> list[Path]:
+    """Return the directories of this machine that runs write to: the home, and that of the cells."""
+    return [settings.home, *([] if is_url(settings.files) else [Path(settings.files)])]
 
 
 def failure_message(run: dg.DagsterRun, reason: str, errors: Sequence[str]) -> dict[str, str]:
