@@ -201,14 +201,21 @@ def remove_ticker(name: str) -> None:
 
 
 @cli.command()
+@click.option("--report", "for_issue", is_flag=True, help="Versions, settings and findings for an issue; no secrets.")
 @handled
-def status() -> int:
+def status(for_issue: bool) -> int:
     """Show what is stored, what is missing or stale, and whether Dagster's record agrees.
 
     \b
-    Example:
+    Examples:
       volassets status
+      volassets status --report
     """
+    if for_issue:
+        from volassets.commands.issue_report import issue_report
+
+        click.echo(issue_report())
+        return DONE
     from volassets.commands.status import status_command
 
     return status_command()
