@@ -154,7 +154,7 @@ def _averaged(
     name: str, days: int, formula: str, estimate: Callable[[pd.DataFrame], pd.Series], lag: int, source: str
 ) -> Feature:
     """Return the feature of a daily estimator, which needs `lag` earlier rows, averaged over `days` rows."""
-    text = f"sqrt(S ({formula}))" if days == 1 else f"sqrt(252 mean of ({formula}) over {days} rows)"
+    text = f"sqrt(S ({formula}))" if days == 1 else f"sqrt(S mean of ({formula}) over {days} rows)"
     return _estimator(name, text, ANNUAL, days + lag, _rolling_volatility(estimate, days), source=source)
 
 
