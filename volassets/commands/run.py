@@ -24,6 +24,10 @@ VERDICTS = """
     SELECT text FROM verdicts
     WHERE topic = 'leaderboard' AND list_contains($tickers, ticker) ORDER BY ticker, horizon
 """
+WARNINGS = """
+    SELECT ticker, check_name FROM data_quality
+    WHERE severity = 'warning' AND list_contains($tickers, ticker) ORDER BY ALL
+"""
 HEADLINES = "SELECT * FROM headline_models WHERE list_contains($tickers, ticker) ORDER BY ticker"
 
 
@@ -106,6 +110,7 @@ def _keep_home(settings: Settings, tickers: Sequence[str]) -> None:
 
 def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[str]) -> int:
     from volassets.evaluation.verdict import headline_text
+    from volassets.market.findings import summary
     from volassets.warehouse.store import open_warehouse
 
     if not result.refreshed:
@@ -122,6 +127,8 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
         click.echo(f"headline  {row['ticker']}: {headline_text(row)}")
     if result.refreshed:
         _report(settings, store, result, tickers)
+    for line in summary(store.query(WARNINGS, {"tickers": request.tickers})):
+        click.echo(line)
     click.echo(f"database  {settings.database}")
     for line in _failure_lines(result.failures):
         click.echo(line, err=True)

@@ -84,3 +84,15 @@ def dates_text(rows: pd.DataFrame, limit: int = 3) -> str:
     """Return the first dates of `rows` as text."""
     shown = ", ".join(f"{day:%Y-%m-%d}" for day in rows["date"].iloc[:limit])
     return shown + (f" and {len(rows) - limit} more" if len(rows) > limit else "")
+
+
+def summary(found: pd.DataFrame, most: int = 10) -> list[str]:
+    """Return warnings (columns ticker, check_name) in a line per ticker, or per check of more than `most` tickers."""
+    few = found["ticker"].nunique() <= most
+    key, other = ("ticker", "check_name") if few else ("check_name", "ticker")
+    lines = []
+    for name, rows in found.groupby(key, sort=True):
+        names = sorted(rows[other].unique())
+        shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+        lines.append(f"{len(rows)} warning{'s' * (len(rows) > 1)}{' about' * few} {name}: {shown}")
+    return [*lines, '`volassets query "select ticker, message from data_quality"` shows them'] if lines else []
