@@ -12,6 +12,7 @@ from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.price_steps import BARS_VALID
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
+from volassets.reporting.cell_text import is_missing
 
 SHOWN_ROWS = 20
 
@@ -79,9 +80,9 @@ def described(findings: Sequence[Finding]) -> dict[str, Any]:
     return metadata
 
 
-def table_of(rows: pd.DataFrame) -> dg.TableMetadataValue:
+def table_of(rows: pd.DataFrame, shown_rows: int = SHOWN_ROWS) -> dg.TableMetadataValue:
     """Return the first rows of a frame as a table of the UI; dates as text, NaN left empty."""
-    shown = rows.head(SHOWN_ROWS)
+    shown = rows.head(shown_rows)
     columns = [dg.TableColumn(str(name), _kind(shown[name])) for name in shown.columns]
     records = [dg.TableRecord({str(name): _plain(value) for name, value in row.items()}) for _, row in shown.iterrows()]
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
@@ -96,7 +97,7 @@ def _kind(values: pd.Series) -> str:
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
-    if value is None or value is pd.NaT or value != value:
+    if is_missing(value):
         return None
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}"

@@ -1,15 +1,21 @@
 """What the UI shows of a table: its schema from the one declaration, numbers, tables and column lineage."""
 
+import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
+from volassets.evaluation.verdict import p_cell
 from volassets.orchestration import pictures
+from volassets.orchestration.check_results import table_of
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.partition_result import PartitionResult
+from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.report_pages import PAGES_AT_ONCE
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
@@ -17,6 +23,7 @@ from volassets.settings import Settings
 from volassets.warehouse.schema import tables
 
 FEATURES = "realized_vol_features"
+UNCHANGED = "unchanged; `force` computes it again"
 _PROXY = ((FEATURES, "proxy_variance"), (FEATURES, "ratio"))
 Sources = tuple[tuple[str, str], ...]
 # Per table, which columns of which assets a column is made from; what is the same row's arithmetic is left out.
@@ -44,22 +51,28 @@ def definition(step: Step, settings: Settings) -> dict[str, Any]:
         )
         for column in declared.columns
     ]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns), "dagster/table_name": table}
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/table_name": table,
+        "dagster/code_references": _code(step),
+    }
 
 
-def markdown_table(frame: pd.DataFrame, digits: int = 4) -> dg.MarkdownMetadataValue:
-    """Return `frame` as a markdown table with numbers to `digits` places; an empty one says so."""
-    if frame.empty:
-        return dg.MetadataValue.md("no rows")
+def _code(step: Step) -> dg.CodeReferencesMetadataValue:
+    """Return where the step's cells are computed: the UI links it."""
+    function = inspect.unwrap(getattr(step.compute or take_bars, "func", step.compute or take_bars))
+    file, line = inspect.getsourcefile(function), inspect.getsourcelines(function)[1]
+    reference = dg.LocalFileCodeReference(
+        file_path=str(file), line_number=line, label=f"{Path(str(file)).name}: {function.__name__}"
+    )
+    return dg.CodeReferencesMetadataValue(code_references=[reference])
 
-    def cell(value: Any) -> str:
-        return (
-            "" if value is None or value != value else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-        )
 
-    lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
-    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
-    return dg.MetadataValue.md("\n".join(lines))
+def scores_table(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    """Return scores as a table of the UI: four places, p-values as text that never reads as 0."""
+    tests = [str(name) for name in frame if str(name).endswith("_p")]
+    texts = {name: ["" if pd.isna(p) else p_cell(p) for p in frame[name]] for name in tests}
+    return table_of(frame.round(4).assign(**texts), len(frame))
 
 
 def lineage(step: Step) -> dict[str, dg.TableColumnLineage]:
@@ -88,22 +101,24 @@ def _lineage(columns: Mapping[str, Sources]) -> dict[str, dg.TableColumnLineage]
 
 def describe(
     state: State, step: Step, items: Sequence[PartitionResult], with_pictures: bool
-) -> dict[Partition, dict[str, dg.MetadataValue | int | float]]:
-    """Return what the UI shows of the partitions that a step has just done: numbers to plot, tables, plots.
+) -> dict[Partition, dict[str, dg.MetadataValue | int | float | str]]:
+    """Return what the UI shows of the partitions that a step has just done: each cell's own numbers and tables.
 
     Pictures are drawn of a ticker's newest partition only, and of few tickers: the UI loads metadata whole.
     """
     good = [item for item in items if not item.failures and not item.nothing]
     tickers = list(dict.fromkeys(item.partition.ticker for item in good))
-    numbers = _numbers(state, step, tickers)
+    numbers, counts = _numbers(state, step, tickers), _row_counts(state, step, tickers)
     described: dict[Partition, dict[str, Any]] = {}
     for item in good:
-        own = described[item.partition] = {"computed": len(item.computed), "unchanged": len(item.unchanged)}
-        if item.rows:
-            own["dagster/row_count"] = item.rows
+        own = described[item.partition] = {"dagster/row_count": counts.get(item.partition, item.rows)}
+        if step.variants == (None,):
+            own["state"] = "computed" if item.computed else UNCHANGED
+        else:
+            own |= {"computed": ", ".join(item.computed) or UNCHANGED, "unchanged": ", ".join(item.unchanged)}
         own.update(numbers.get(item.partition, {}))
         own.update(_DETAILS.get(step.name, _nothing)(state, item))
-    newest = {partition.ticker: partition for partition in sorted(described, key=lambda place: place.key)}
+    newest = {place.ticker: place for place in sorted(described, key=in_time)}
     for ticker, partition in newest.items():
         described[partition].update(lineage(step))
         if with_pictures and len(tickers) <= PAGES_AT_ONCE:
@@ -111,21 +126,67 @@ def describe(
     return described
 
 
-def _numbers(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition, dict[str, float]]:
-    """Return the numbers of the step's own query by partition; NULL is left out."""
+def in_time(partition: Partition) -> tuple[str, str]:
+    """Return the key that sorts the newest partition last, which the UI's overview shows."""
+    return ("" if partition.month is None else partition.month.isoformat(), partition.ticker)
+
+
+def _row_counts(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition, int]:
+    """Return the stored rows of the step's partitions."""
+    store = state.context.warehouse
+    names = [name for name in ("ticker", "refit_month") if name in store.table(step.table).column_names]
+    where = "WHERE list_contains($tickers, ticker)" if "ticker" in names else ""
+    listed = ", ".join([*names, "count(*) AS n"])
+    rows = store.query(
+        f"SELECT {listed} FROM {step.table} {where} GROUP BY ALL", {"tickers": list(tickers)} if where else {}
+    )
+    return {_partition(row): int(row["n"]) for row in rows.to_dict("records")}
+
+
+def _partition(row: Mapping[Any, Any]) -> Partition:
+    month = row.get("refit_month")
+    return Partition(row.get("ticker", ""), None if month is None else pd.Timestamp(month))
+
+
+def _numbers(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition, dict[str, Any]]:
+    """Return what the step's own query says of each partition: numbers, and a table where it has a row per model."""
     if not step.numbers or not tickers:
         return {}
     parameters: dict[str, Any] = {"tickers": list(tickers)}
     if "$models" in step.numbers:
         parameters["models"] = [model.name for model in step.models]
     rows = state.context.warehouse.query(step.numbers.format(table=step.table), parameters)
-    names = [name for name in rows.columns if name not in ("ticker", "refit_month")]
+    found: dict[Partition, list[dict[Any, Any]]] = {}
+    for row in rows.to_dict("records"):
+        shown = {name: value for name, value in row.items() if name not in ("ticker", "refit_month")}
+        found.setdefault(_partition(row), []).append(shown)
     return {
-        Partition(row["ticker"], pd.Timestamp(row["refit_month"])): {
-            n: float(row[n]) for n in names if pd.notna(row[n])
-        }
-        for row in rows.to_dict("records")
+        place: _by_model(pd.DataFrame(own)) if "model" in own[0] else _floats(own[0]) for place, own in found.items()
     }
+
+
+def _floats(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: float(value) for name, value in row.items() if pd.notna(value)}
+
+
+def _by_model(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the table of a cell's models, and the numbers over them that are plotted along the months."""
+    numbers: dict[str, Any] = {}
+    if "seconds" in rows:
+        numbers |= {
+            "seconds": float(rows["seconds"].sum()),
+            "not_converged": int((~rows["converged"].astype(bool)).sum()),
+        }
+        rows = rows.assign(parameters=[_short(text) for text in rows["parameters"]])
+    if "qlike" in rows and rows["qlike"].notna().any():
+        numbers["qlike"] = float(rows["qlike"].mean())
+    return {**numbers, "models": table_of(rows.round(4), len(rows))}
+
+
+def _short(parameters: str) -> str:
+    """Return the numbers among a fit's parameters, to four places."""
+    values = json.loads(parameters).items()
+    return ", ".join(f"{name} {value:.4g}" for name, value in values if type(value) in (int, float))
 
 
 def _nothing(_state: State, _item: PartitionResult) -> dict[str, Any]:
@@ -137,7 +198,6 @@ def _bars(state: State, item: PartitionResult) -> dict[str, Any]:
     bars = state.context.bars(ticker)
     findings = [f"{finding.severity}: {finding.message}" for finding in state.context.findings.get(ticker, ())]
     return {
-        "rows": len(bars),
         "changed_rows": item.rows,
         "first_bar": f"{bars.index[0]:%Y-%m-%d}",
         "last_bar": f"{bars.index[-1]:%Y-%m-%d}",
@@ -147,7 +207,7 @@ def _bars(state: State, item: PartitionResult) -> dict[str, Any]:
 
 def _features(state: State, item: PartitionResult) -> dict[str, Any]:
     features = state.context.features(item.partition.ticker).load()
-    described: dict[str, Any] = {"rows": len(features), "columns": features.shape[1]}
+    described: dict[str, Any] = {"columns": features.shape[1]}
     ratio = float(features["ratio"].iloc[-1])
     return described | ({"proxy_ratio": ratio} if np.isfinite(ratio) else {})
 
@@ -157,7 +217,7 @@ def _comparison(state: State, item: PartitionResult) -> dict[str, Any]:
     texts = state.context.warehouse.read("verdicts", columns=["text"], ticker=item.partition.ticker)["text"]
     best = board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()
     return {
-        "leaderboard": markdown_table(board[SHOWN]),
+        "leaderboard": scores_table(board[SHOWN]),
         "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in texts)),
         **({"best_qlike": float(best)} if pd.notna(best) else {}),
     }
@@ -167,7 +227,7 @@ def _panel(state: State, _item: PartitionResult) -> dict[str, Any]:
     store = state.context.warehouse
     texts = store.read("panel_verdicts", columns=["text"])["text"]
     return {
-        "panel": markdown_table(store.read("panel_leaderboard").drop(columns="data_hash")),
+        "panel": scores_table(store.read("panel_leaderboard").drop(columns="data_hash")),
         "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in texts)),
     }
 

@@ -26,13 +26,14 @@ SELECTION, IMPORTANCE = "selected_features", "feature_importance"
 # Owner of the checkpoints of fits over all tickers; no ticker has this name.
 POOL = "_pool"
 FIT_NUMBERS = """
-    SELECT ticker, refit_month, sum(seconds) AS seconds, count(*) FILTER (NOT converged) AS not_converged
-    FROM {table} WHERE list_contains($tickers, ticker) GROUP BY ALL
+    SELECT ticker, refit_month, model, seconds, converged, parameters
+    FROM {table} WHERE list_contains($tickers, ticker) ORDER BY model
 """
 FORECAST_NUMBERS = """
-    SELECT ticker, date_trunc('month', target_date)::DATE AS refit_month, avg(qlike) AS qlike
+    SELECT ticker, date_trunc('month', target_date)::DATE AS refit_month, model, avg(qlike) AS qlike,
+        count(qlike) AS outcomes
     FROM forecast_losses WHERE horizon = 1 AND list_contains($tickers, ticker) AND list_contains($models, model)
-    GROUP BY ALL
+    GROUP BY ALL ORDER BY qlike
 """
 
 

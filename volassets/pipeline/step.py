@@ -124,8 +124,8 @@ class Step:
     gap : callable
         Why a cell has nothing to compute; empty where it has.
     numbers : str
-        Query for the numbers that the UI plots, with ``{table}``, ``$tickers`` and ``$models``; its columns beside
-        ticker and refit_month.
+        Query for what the UI shows of a cell, with ``{table}``, ``$tickers`` and ``$models``: one row per cell, or per
+        cell and model; its columns beside ticker and refit_month.
     group, kinds : str, tuple of str
         Group and libraries, as the UI shows them.
     job : str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -151,6 +152,51 @@ def test_importance_outside_january_is_recorded_as_nothing_to_compute(
     assert metadata["dagster/row_count"].value == 0
     assert "January only" in str(metadata["nothing_to_compute"].value)
     assert open_warehouse(settings).read("feature_importance").empty
+
+
+def test_a_partition_shows_its_own_numbers_and_the_newest_comes_last(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert _materialize(settings, instance, ["raw_prices", "realized_vol_features"], "AAA", "BBB").success
+    grid = ["lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"]
+    first, last = Partition("AAA", OCTOBER).key, Partition("BBB", NOVEMBER).key
+    result = _materialize(settings, instance, grid, first, last)
+    assert result.success
+    store = open_warehouse(settings)
+    events = [event.materialization for event in result.get_asset_materialization_events()]
+    for name in grid:
+        months = [str(event.partition)[:7] for event in events if event.asset_key == dg.AssetKey(name)]
+        assert months == sorted(months)
+        assert len(months) == 4
+    for event in events:
+        month, ticker = str(event.partition).split("|")
+        name = event.asset_key.path[-1]
+        count = f"SELECT count(*) AS n FROM {name} WHERE ticker = '{ticker}' AND refit_month = DATE '{month}'"
+        assert event.metadata["dagster/row_count"].value == store.query(count)["n"].item()
+        if name not in ("garch_fits", "garch_forecasts"):
+            continue
+        assert event.metadata["computed"].value == "garch"
+        (record,) = event.metadata["models"].records
+        if name == "garch_fits":
+            (fit,) = store.read(name, ticker=ticker, refit_month=pd.Timestamp(month)).to_dict("records")
+            assert record.data["converged"] is bool(fit["converged"])
+            assert f"alpha {json.loads(fit['parameters'])['alpha']:.4g}" in record.data["parameters"]
+            assert event.metadata["not_converged"].value == int(not fit["converged"])
+        else:
+            scored = (
+                f"SELECT avg(qlike) AS q, count(*) AS n FROM forecast_losses WHERE ticker = '{ticker}' AND model = "
+            )
+            scored += f"'garch' AND horizon = 1 AND date_trunc('month', target_date) = DATE '{month}'"
+            (row,) = store.query(scored).to_dict("records")
+            assert event.metadata["qlike"].value == pytest.approx(row["q"])
+            assert record.data == {"model": "garch", "qlike": pytest.approx(row["q"], abs=1e-4), "outcomes": row["n"]}
+
+    again = _materialize(settings, instance, grid, first, last)
+    for event in again.get_asset_materialization_events():
+        named = event.materialization.metadata
+        label = "state" if event.asset_key.path[-1] in ("lag_analysis", "selected_features") else "computed"
+        assert named[label].value == "unchanged; `force` computes it again"
+        assert named["dagster/row_count"].value > 0
 
 
 def _run(settings: Settings, *models: str, to: pd.Timestamp = OCTOBER) -> Result:

@@ -94,3 +94,12 @@ def test_lineage_names_columns_that_exist(settings: Settings) -> None:
             assert sources
             for source in sources:
                 assert source.column_name in declared[source.asset_key.to_user_string()].column_names
+
+
+def test_a_table_of_scores_never_shows_a_p_value_as_zero() -> None:
+    frame = pd.DataFrame({"model": ["a", "b"], "qlike": [0.123456, 0.2], "dm_p": [1e-9, float("nan")]})
+    table = metadata.scores_table(frame)
+    assert [record.data for record in table.records] == [
+        {"model": "a", "qlike": 0.1235, "dm_p": "<.0001"},
+        {"model": "b", "qlike": 0.2, "dm_p": ""},
+    ]
