@@ -4,21 +4,21 @@ import dagster as dg
 
 from volassets.orchestration.assets import build_assets
 from volassets.orchestration.jobs import build_jobs
-from volassets.orchestration.resources import Home
+from volassets.orchestration.resources import Home, OpenHome
 from volassets.orchestration.schedules import build_schedules
 from volassets.orchestration.sensors import build_sensors
 from volassets.pipeline.steps import graph_steps
 from volassets.settings import Settings, load_settings
 
 
-def build_definitions(settings: Settings, home: Home | None = None, also: tuple[str, ...] = ()) -> dg.Definitions:
+def build_definitions(settings: Settings, home: OpenHome | None = None, also: tuple[str, ...] = ()) -> dg.Definitions:
     """Return the definitions of `settings`.
 
     Parameters
     ----------
     settings : Settings
-    home : Home, optional
-        What the assets work on; the settings' own home by default.
+    home : OpenHome, optional
+        What the assets work on; opened for every run where not given.
     also : tuple of str
         Models that a run asks for beside the home's own.
     """
@@ -29,7 +29,7 @@ def build_definitions(settings: Settings, home: Home | None = None, also: tuple[
         jobs=list(jobs.values()),
         schedules=build_schedules(settings, steps, jobs),
         sensors=build_sensors(settings, steps),
-        resources={"home": home or Home(settings)},
+        resources={"home": home or Home.of(settings)},
         executor=dg.in_process_executor,
     )
 

@@ -100,7 +100,7 @@ def _check_spec(step: Step, check: Check, partitions: dg.PartitionsDefinition | 
 def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Sequence[Step]) -> Iterator[Event]:
     require_one_meaning(context.run.tags)
     home = context.resources.home
-    hold_run(home.settings.home, context.run.run_id)
+    hold_run(home.loaded().home, context.run.run_id)
     scope = block[0].scope
     covered = [Partition()] if scope is Scope.ONCE else [parse_partition(scope, key) for key in context.partition_keys]
     asked = partitions_of_spans(options.cells) if options.cells else covered
@@ -136,7 +136,7 @@ class _Record:
         """Yield the materializations and check results of one step."""
         pages = self._pages(step, items)
         described = metadata.describe(self._state, step, items, self._options.pictures)
-        for item in items:
+        for item in sorted(items, key=lambda each: metadata.in_time(each.partition)):
             self._computed += len(item.computed)
             self._unchanged += len(item.unchanged)
             if item.failures:

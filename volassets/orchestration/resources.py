@@ -1,12 +1,14 @@
 """What the assets work on: one home, opened for a run."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
+from pydantic_core import to_jsonable_python
 
-from volassets.market.price_source import PriceSource
 from volassets.pipeline.context import Context
 from volassets.settings import Settings
 
@@ -26,19 +28,45 @@ class RunOptions(dg.Config):
     """Draw plots for the UI, for up to 12 tickers."""
 
 
-class Home:
-    """One home's settings, with a source other than its own or a context that the runs of one command share."""
+class Home(dg.ConfigurableResource):
+    """A home: its folder with the tables, and the settings that the graph was loaded with.
 
-    def __init__(self, settings: Settings, source: PriceSource | None = None, context: Context | None = None) -> None:
-        self.settings = settings
-        self._source, self._context = source, context
+    The assets open it for a run: the store that `settings` names, and for every ticker the source that they name.
+    """
+
+    folder: str
+    """The tables, checkpoints and reports lie here, unless the setting `warehouse` names a store elsewhere."""
+    settings: dict[str, Any]
+    """As volassets.toml, the environment and the defaults give them; change them there and reload the definitions."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Home":
+        """Return the home of `settings`; the webhook's address, which may be a secret, is left out."""
+        values = {name: getattr(settings, name) for name in Settings.model_fields if name not in ("home", "webhook")}
+        return cls(folder=str(settings.home), settings=to_jsonable_python(values))
+
+    def loaded(self) -> Settings:
+        """Return the settings as an object."""
+        return Settings.model_validate_json(json.dumps({**self.settings, "home": self.folder}))
 
     @contextmanager
     def opened(self, options: RunOptions, log: Callable[[str], None]) -> Iterator[Context]:
-        """Yield the context of a run; a shared one stays open."""
-        if self._context is not None:
-            yield self._context
-            return
-        models = options.models or None
-        with Context(self.settings, models=models, jobs=options.jobs, source=self._source, log=log) as context:
+        """Yield the context of a run."""
+        with Context(self.loaded(), models=options.models or None, jobs=options.jobs, log=log) as context:
             yield context
+
+
+class OpenHome:
+    """The home of a command, whose runs share one context; it stays open."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def loaded(self) -> Settings:
+        """Return the settings."""
+        return self._context.settings
+
+    @contextmanager
+    def opened(self, _options: RunOptions, _log: Callable[[str], None]) -> Iterator[Context]:
+        """Yield the context."""
+        yield self._context

@@ -23,7 +23,7 @@ from volassets.orchestration.instance import open_instance
 from volassets.orchestration.jobs import block_name, described_tags, range_tags, run_config, step_error
 from volassets.orchestration.materializations import NOT_RECORDED, recorded_versions, unrecorded
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
-from volassets.orchestration.resources import Home
+from volassets.orchestration.resources import OpenHome
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
@@ -158,7 +158,7 @@ class Runner:
             listening(lambda step: _note_failure(result, step)),
         ):
             close_orphaned_runs(instance, self._settings.home)
-            definitions = build_definitions(self._settings, Home(self._settings, context=self._context), models)
+            definitions = build_definitions(self._settings, OpenHome(self._context), models)
             job = definitions.get_repository_def().get_implicit_global_asset_job_def()
             for block in blocks(steps):
                 asked = self._asked(block, months, request, instance, result)

@@ -28,7 +28,7 @@ def _materialize(
         build_assets(settings, graph_steps(settings)),
         selection=selection,
         instance=instance,
-        resources={"home": Home(settings)},
+        resources={"home": Home.of(settings)},
         tags={RANGE_START_TAG: first, RANGE_END_TAG: last},
         run_config=QUIET,
         raise_on_error=False,

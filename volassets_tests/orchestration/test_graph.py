@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,7 +16,8 @@ import yaml
 import volassets
 from volassets.definitions import build_definitions
 from volassets.orchestration.instance import INSTANCE_FILE, WORKSPACE_FILE
-from volassets.settings import load_settings
+from volassets.orchestration.resources import Home
+from volassets.settings import Settings, load_settings
 
 ASSETS = [
     "benchmark_forecasts",
@@ -98,6 +100,36 @@ def test_prices_and_forecasts_are_fresh_on_every_day_of_an_update(home: Path, up
     with_one = {name: policy for name, policy in policies.items() if policy}
     assert set(with_one) == {"raw_prices", "benchmark_forecasts", "garch_forecasts"}
     assert {policy.deadline_cron for policy in with_one.values()} == {f"59 23 {update.split(None, 2)[2]}"}
+
+
+def test_the_resource_shows_the_home_and_gives_its_settings_back(home: Path) -> None:
+    home.mkdir()
+    own = '[garch]\nwindow = 800\n[lstm]\nseeds = 2\n[sources."A"]\nsource = "yfinance"\n'
+    (home / "volassets.toml").write_text(f'tickers = ["A", "B"]\nwebhook = "http://not-shown"\n{own}', "utf-8")
+    settings = load_settings(home)
+    resource = Home.of(settings)
+    assert resource.loaded() == settings.model_copy(update={"webhook": ""})
+    assert resource.loaded().source_of("A").source == "yfinance"
+    assert resource.loaded().chosen_models == settings.chosen_models
+    (shown,) = [each for each in _shown_resources(settings) if each.name == "home"]
+    assert "lambda" not in str(shown)
+    assert str(home) in str(shown.configured_values["folder"])
+    assert "not-shown" not in str(shown)
+    assert shown.resource_snapshot.description.startswith("A home")
+
+
+def _shown_resources(settings: Settings) -> list[Any]:
+    from dagster._core.remote_representation.external_data import RepositorySnap
+
+    return list(RepositorySnap.from_def(build_definitions(settings).get_repository_def()).resources)
+
+
+def test_every_asset_links_the_function_that_computes_it(home: Path) -> None:
+    graph = _repository(home).asset_graph
+    for key in graph.get_all_asset_keys():
+        (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
+        line = Path(reference.file_path).read_text("utf-8").splitlines()[reference.line_number - 1]
+        assert line.startswith(f"def {reference.label.partition(': ')[2]}("), key
 
 
 def test_the_projects_dagster_yaml_differs_from_a_homes_in_its_places_alone() -> None:
