@@ -182,6 +182,7 @@ def add_tickers(names: tuple[str, ...], source: str | None, csv_dir: str | None)
 
     for line in add_command(names, source, csv_dir):
         click.echo(line)
+    _mention_reload()
 
 
 @tickers.command("remove")
@@ -198,6 +199,7 @@ def remove_ticker(name: str) -> None:
 
     remove(name)
     click.echo(f"removed {name} from the list; its results stay in the database")
+    _mention_reload()
 
 
 @cli.command()
@@ -328,6 +330,13 @@ def restore(file: str) -> None:
     """
     _warehouse().restore(Path(file))
     click.echo(f"restored {file}")
+
+
+def _mention_reload() -> None:
+    from volassets.settings import load_settings
+
+    if (load_settings().home / "dagster").exists():
+        click.echo("A running `volassets ui` shows the change after Deployment, Reload definitions.", err=True)
 
 
 def _warehouse() -> Any:

@@ -12,9 +12,13 @@ from volassets.object_io import is_url, remove_drafts
 from volassets.orchestration.jobs import SCHEDULE_TAG, STARTED_TAG, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.pipeline.steps import Step, following
-from volassets.settings import Settings
+from volassets.settings import Settings, load_settings
 
 FOLLOW = "follow_updates"
+RELOAD = (
+    "the settings have changed since the definitions were loaded: click Deployment, Reload definitions. "
+    "Runs use the new settings in any case."
+)
 WEBHOOK_SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
@@ -52,6 +56,18 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         closed = close_orphaned_runs(context.instance, settings.home)
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "no run was killed")
 
+    @dg.sensor(
+        name="watch_settings",
+        minimum_interval_seconds=60,
+        default_status=RUNNING,
+        description="Says when the settings have changed since the definitions were loaded, as after `tickers add`.",
+    )
+    def watch_settings(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        if load_settings(settings.home) == settings:
+            return dg.SkipReason("the definitions are those of the settings")
+        context.log.warning(RELOAD)
+        return dg.SkipReason(RELOAD)
+
     follow = dg.AutomationConditionSensorDefinition(
         FOLLOW,
         target=dg.AssetSelection.assets(*(step.name for step in following(steps))),
@@ -60,7 +76,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         description="Compares the models of a ticker again when its forecasts were materialized, whoever asked for "
         "them, and the panel when the comparisons are done; also after a run in which other tickers failed.",
     )
-    return [follow, tell_failures, close_killed]
+    return [follow, tell_failures, close_killed, watch_settings]
 
 
 def local_folders(settings: Settings) -> list[Path]:

@@ -22,6 +22,7 @@ from volassets.orchestration.resources import RunOptions
 from volassets.orchestration.sensors import post
 from volassets.pipeline.cells import Partition
 from volassets.settings import Settings, load_settings
+from volassets.settings_file import ensure_home
 from volassets.timing import months_between
 
 MONTHS = months_between(pd.Timestamp("2018-01-01"), pd.Timestamp("2018-03-01"))
@@ -172,6 +173,22 @@ def test_the_panel_waits_for_tickers_that_are_under_way(home: Path, instance: dg
     assert follower.asks() == {}
     instance.report_run_failed(run)
     assert follower.asks() == {"panel_report": {None}}
+
+
+def test_changed_settings_ask_for_the_definitions_to_be_loaded_again(home: Path, instance: dg.DagsterInstance) -> None:
+    ensure_home(load_settings(home))
+    repository = build_definitions(load_settings(home)).get_repository_def()
+
+    def said() -> str:
+        context = dg.build_sensor_context(instance=instance, repository_def=repository)
+        return str(repository.get_sensor_def("watch_settings").evaluate_tick(context).skip_message)
+
+    assert said() == "the definitions are those of the settings"
+    file = home / "volassets.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace('tickers = ["^GSPC"', 'tickers = ["AAPL", "^GSPC"'), "utf-8")
+    assert load_settings(home).tickers[0] == "AAPL"
+    assert "Reload definitions" in said()
 
 
 def _start_and_die(folder: str, home: str, ready: Any) -> None:
