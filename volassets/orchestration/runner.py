@@ -33,7 +33,7 @@ from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks, graph_steps
 from volassets.settings import Settings
-from volassets.timing import months_between, refit_month
+from volassets.timing import contiguous, months_between, refit_month
 
 # Dagster's own event log belongs to the UI; the terminal has the progress.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -191,15 +191,14 @@ class Runner:
                 return [], known.gap(request.last, needs) or f"{ticker} has no month up to {request.last:%Y-%m}"
             raise InputError(f"the months {first:%Y-%m} .. {last:%Y-%m} are in the wrong order: swap --from and --to.")
         asked = months_between(first, last)
-        gaps = {month: known.gap(month, needs) for month in asked}
-        possible = [month for month, gap in gaps.items() if not gap]
+        gaps = {month: gap for month in asked if (gap := known.gap(month, needs) or known.halt(month))}
         reasons: dict[str, list[pd.Timestamp]] = {}
-        for month, gap in gaps.items():
-            if gap:
-                reasons.setdefault("early" if month < (known.first_month(needs) or month) else "late", []).append(month)
-        for listed in reasons.values():
-            self._left_out.append(f"{ticker} {span(listed)} left out: {gaps[listed[0]]}")
-        return possible, next((gap for gap in gaps.values() if gap), "")
+        for month in gaps:
+            late = "halt" if not known.gap(month, needs) else "late"
+            reasons.setdefault("early" if month < (known.first_month(needs) or month) else late, []).append(month)
+        for ends in (ends for listed in reasons.values() for ends in contiguous(listed)):
+            self._left_out.append(f"{ticker} {span(ends)} left out: {gaps[ends[0]]}")
+        return [month for month in asked if month not in gaps], next(iter(gaps.values()), "")
 
     def _asked(
         self, block: Sequence[Step], months: Months, request: Request, instance: dg.DagsterInstance, result: Result

@@ -252,6 +252,11 @@ class TickerContext:
             )
         return ""
 
+    def halt(self, month: pd.Timestamp) -> str:
+        """Return that no bar leads to a session of `month`; empty where one does."""
+        text = f"no bar of {self.ticker} has its next session in {month:%Y-%m}: it was not traded"
+        return "" if self.fingerprints.has_origins(month) else text
+
 
 def by_date(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with a column ``date`` as float64 columns in order of a nanosecond index ``date``."""

@@ -78,10 +78,7 @@ class State:
     def month_gap(self, partition: Partition, model: Model | None) -> str:
         """Return why a ticker has nothing to compute for a month; empty where it has."""
         known, month = self.ticker(partition), partition.refit_month
-        gap = known.gap(month, self.context.needs(model))
-        if not gap and not known.fingerprints.has_origins(month):
-            gap = f"no bar of {partition.ticker} has its next session in {month:%Y-%m}: it was not traded"
-        return gap
+        return known.gap(month, self.context.needs(model)) or known.halt(month)
 
     def unmet(self, step: Step, partition: Partition, model: Model | None) -> str:
         """Return which of the cells that one is computed from is missing or stale, in words; empty where none is."""

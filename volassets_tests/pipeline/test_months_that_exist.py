@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from volassets.errors import InputError
 from volassets.market.calendar import calendar_for
+from volassets.orchestration.runner import Request, Runner
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
@@ -166,3 +168,15 @@ def test_the_months_before_a_halt_keep_their_rows_when_it_comes(folder: Path, do
             assert state.fingerprints(partition).forecast(model, month) == whole.ticker("SIX").fingerprints.forecast(
                 model, month
             )
+
+
+def test_a_request_for_months_of_a_halt_leaves_them_out_and_is_refused_where_nothing_else_is_asked_for(
+    folder: Path,
+) -> None:
+    six = settings_of(folder, ("SIX", "ONE"))
+    runner = Runner(six, None, lambda _line: None)
+    first, last = pd.Timestamp("2007-03-01"), pd.Timestamp("2007-10-01")
+    months = runner.prepare(Request(("SIX", "ONE"), first, last))
+    assert months == {"SIX": [first, pd.Timestamp("2007-09-01"), last], "ONE": months_between(first, last)}
+    with pytest.raises(InputError, match="no bar of SIX has its next session in 2007-05: it was not traded"):
+        runner.prepare(Request(("SIX",), pd.Timestamp("2007-05-01"), pd.Timestamp("2007-06-01")))
