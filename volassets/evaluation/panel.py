@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,14 +84,24 @@ def pooled_scores(scored: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for horizon, marked in _on_shared_tickers(scored):
-        groups = _by_ticker(marked).groupby(level=["model", "complete"], sort=False)
-        pooled = groups[MEANS].mean().assign(tickers=groups.size(), n=groups["n"].sum(), horizon=horizon)
-        parts.append(pooled.reset_index())
-    p_values = board.dropna(subset=["mcs_p"]).groupby(["model", "horizon"])["mcs_p"]
-    members = p_values.agg(lambda p: int((p >= MCS_SIZE).sum())).rename("in_confidence_set").reset_index()
-    rows = pd.concat(parts, ignore_index=True).merge(members, on=["model", "horizon"], how="left")
-    order = ["horizon", "complete", "qlike"]
-    return defined(rows.sort_values(order, ascending=[True, False, True], kind="stable", ignore_index=True))
+        by_ticker = _by_ticker(marked)
+        p = board[board["horizon"] == horizon].set_index(["model", "ticker"])["mcs_p"]
+        p = p.reindex(by_ticker.index.droplevel("complete")).to_numpy(np.float64)
+        by_ticker["member"] = np.where(np.isnan(p), np.nan, p >= MCS_SIZE)
+        groups = by_ticker.groupby(level=["model", "complete"], sort=False)
+        members = groups["member"].sum(min_count=1)
+        sums: dict[str, Any] = {
+            "tickers": groups.size(),
+            "n": groups["n"].sum(),
+            "in_confidence_set": members,
+            "horizon": horizon,
+        }
+        parts.append(groups[MEANS].mean().assign(**sums).reset_index())
+    if not parts:
+        return pd.DataFrame()
+    order = {"horizon": True, "complete": False, "qlike": True}
+    rows = pd.concat(parts, ignore_index=True).sort_values(list(order), ascending=list(order.values()), kind="stable")
+    return defined(rows.reset_index(drop=True))
 
 
 def _on_shared_tickers(scored: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:

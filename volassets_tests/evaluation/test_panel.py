@@ -68,6 +68,7 @@ def test_models_are_ranked_on_the_tickers_that_they_share():
     pooled = pooled_scores(frame, board)
     assert pooled["model"].tolist() == ["lstm", "gjr", "naive"]
     assert pooled["tickers"].tolist() == [2, 2, 2]
+    assert (pooled["in_confidence_set"] <= 2).all()
     assert panel_verdict(frame)[0].startswith("Horizon 1: lstm beats gjr on 2 of 2 tickers")
 
 
