@@ -112,10 +112,7 @@ def describe(
     described: dict[Partition, dict[str, Any]] = {}
     for item in good:
         own = described[item.partition] = {"dagster/row_count": counts.get(item.partition, item.rows)}
-        if step.variants == (None,):
-            own["state"] = "computed" if item.computed else UNCHANGED
-        else:
-            own |= {"computed": ", ".join(item.computed) or UNCHANGED, "unchanged": ", ".join(item.unchanged)}
+        own["state"] = _state_of(item)
         own.update(numbers.get(item.partition, {}))
         own.update(_DETAILS.get(step.name, _nothing)(state, item))
     newest = {place.ticker: place for place in sorted(described, key=in_time)}
@@ -124,6 +121,13 @@ def describe(
         if with_pictures and len(tickers) <= PAGES_AT_ONCE:
             described[partition].update(pictures.of_step(state.context, step, ticker))
     return described
+
+
+def _state_of(item: PartitionResult) -> str:
+    """Return what a run did: ``computed garch, gjr; unchanged egarch``, or that all was right already."""
+    parts = (("computed", item.computed), ("unchanged", item.unchanged))
+    done = [f"{word} {', '.join(names)}".strip() for word, names in parts if names]
+    return "; ".join(done) if item.computed else UNCHANGED
 
 
 def in_time(partition: Partition) -> tuple[str, str]:
@@ -174,7 +178,7 @@ def _by_model(rows: pd.DataFrame) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     if "seconds" in rows:
         numbers |= {
-            "seconds": float(rows["seconds"].sum()),
+            "seconds": round(float(rows["seconds"].sum()), 3),
             "not_converged": int((~rows["converged"].astype(bool)).sum()),
         }
         rows = rows.assign(parameters=[_short(text) for text in rows["parameters"]])

@@ -175,7 +175,7 @@ def test_a_partition_shows_its_own_numbers_and_the_newest_comes_last(
         assert event.metadata["dagster/row_count"].value == store.query(count)["n"].item()
         if name not in ("garch_fits", "garch_forecasts"):
             continue
-        assert event.metadata["computed"].value == "garch"
+        assert event.metadata["state"].value == "computed garch"
         (record,) = event.metadata["models"].records
         if name == "garch_fits":
             (fit,) = store.read(name, ticker=ticker, refit_month=pd.Timestamp(month)).to_dict("records")
@@ -194,8 +194,7 @@ def test_a_partition_shows_its_own_numbers_and_the_newest_comes_last(
     again = _materialize(settings, instance, grid, first, last)
     for event in again.get_asset_materialization_events():
         named = event.materialization.metadata
-        label = "state" if event.asset_key.path[-1] in ("lag_analysis", "selected_features") else "computed"
-        assert named[label].value == "unchanged; `force` computes it again"
+        assert named["state"].value == "unchanged; `force` computes it again"
         assert named["dagster/row_count"].value > 0
 
 
