@@ -85,8 +85,9 @@ def pooled_scores(scored: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for horizon, marked in _on_shared_tickers(scored):
         by_ticker = _by_ticker(marked)
-        p = board[board["horizon"] == horizon].set_index(["model", "ticker"])["mcs_p"]
-        p = p.reindex(by_ticker.index.droplevel("complete")).to_numpy(np.float64)
+        p_values = board[board["horizon"] == horizon].set_index(["model", "ticker"])["mcs_p"]
+        scored_on = [(model, ticker) for model, _, ticker in by_ticker.index]
+        p = p_values.reindex(scored_on).to_numpy(np.float64)
         by_ticker["member"] = np.where(np.isnan(p), np.nan, p >= MCS_SIZE)
         groups = by_ticker.groupby(level=["model", "complete"], sort=False)
         members = groups["member"].sum(min_count=1)
