@@ -292,7 +292,8 @@ def _execute(
 def _note_failure(result: Result, progress: Progress) -> None:
     if progress.error:
         where = "" if progress.month is None else f"{progress.month:%Y-%m}"
-        result.failures[(progress.ticker, where)] = f"{progress.stage}: {progress.error}"
+        # What follows from a failure fails too: the first one is the reason.
+        result.failures.setdefault((progress.ticker, where), f"{progress.stage}: {progress.error}")
 
 
 def _is_interruption(event: dg.DagsterEvent) -> bool:
