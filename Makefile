@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VOLASSETS_HOME ?= $(CURDIR)/data
 
-.PHONY: run test ui bench lint format stress clean
+.PHONY: install run test ui bench lint format stress clean
 
 # All models but the Transformer and the combination that needs it, which would double the time of a first look.
 MODELS ?= naive,rolling_20,ewma,garch,gjr,egarch,har,log_har,log_har_leverage,elastic_net,lstm
+
+install: $(VENV)/.installed-dev
 
 run: $(VENV)/.installed
 	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12 --models $(MODELS)

@@ -28,7 +28,10 @@ from volassets_tests.command_lines import split, understood
 from volassets_tests.models.windows import origins_after, window_of
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 SHELLS = ("sh", "bash", "shell", "console")
 NOT_RUN = re.compile(r"#.*\b(long|needs)\b")
 # Places of somebody else: a bucket, a server, a shared directory.
