@@ -125,8 +125,7 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
     chosen = store.query(HEADLINES, {"tickers": request.tickers}).head(SHOWN_ROWS)
     for _, row in chosen.iterrows():
         click.echo(f"headline  {row['ticker']}: {headline_text(row)}")
-    if result.refreshed:
-        _report(settings, store, result, tickers)
+    _report(settings, store, bool(result.refreshed), tickers)
     for line in summary(store.query(WARNINGS, {"tickers": request.tickers})):
         click.echo(line)
     click.echo(f"database  {settings.database}")
@@ -135,18 +134,21 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
     return 1 if result.failures else 0
 
 
-def _report(settings: Settings, store: Any, result: Any, tickers: Sequence[str]) -> None:
-    """Say where the pages are; write those that no comparison has written."""
+def _report(settings: Settings, store: Any, refreshed: bool, tickers: Sequence[str]) -> None:
+    """Write the pages that do not show the stored comparison, also those that an earlier run could not write."""
     from volassets.pipeline.report_pages import wants_pages
-    from volassets.reporting.report_files import report_path, write_report
+    from volassets.reporting.report_files import comparison_hash, is_current, report_path, write_report
 
     if not wants_pages(settings, len(tickers)):
-        click.echo("reports   `volassets report` writes them; a run of many tickers does not (setting `reports`)")
+        if refreshed:
+            click.echo("reports   `volassets report` writes them; a run of many tickers does not (setting `reports`)")
         return
     for ticker in (*tickers, None):
-        written = ticker in result.compared and report_path(settings, ticker).exists()
-        path = report_path(settings, ticker) if written else write_report(store, settings, ticker)
-        click.echo(f"report    {path}")
+        compared = comparison_hash(store, ticker)
+        current = compared and is_current(settings, ticker, compared)
+        if refreshed or (compared and not current):
+            path = report_path(settings, ticker) if current else write_report(store, settings, ticker)
+            click.echo(f"report    {path}")
 
 
 def _failure_lines(failures: Mapping[tuple[str, str], str]) -> list[str]:

@@ -10,11 +10,28 @@ from volassets.reporting.page_data import Store
 from volassets.settings import Settings
 
 PANEL_FILE = "panel.html"
+HEAD = "<head>\n"
+STAMP = '<meta name="comparison" content="{}">\n'
 
 
 def report_path(settings: Settings, ticker: str | None) -> Path:
     """Return where the report of `ticker`, or the panel's, lies: in ``reports/`` below the home."""
     return settings.home / "reports" / (PANEL_FILE if ticker is None else f"{ticker}.html")
+
+
+def comparison_hash(store: Store, ticker: str | None) -> str:
+    """Return the hash of the stored comparison of `ticker`, or of the panel for None; empty where there is none."""
+    chosen = {} if ticker is None else {"ticker": ticker}
+    rows = store.read("panel_leaderboard" if ticker is None else "leaderboard", ["data_hash"], **chosen)
+    return "" if rows.empty else str(rows["data_hash"].iloc[0])
+
+
+def is_current(settings: Settings, ticker: str | None, compared: str) -> bool:
+    """Return whether the report is there and shows the comparison with the hash `compared`."""
+    try:
+        return STAMP.format(compared) in report_path(settings, ticker).read_text("utf-8")
+    except OSError:
+        return False
 
 
 def write_report(store: Store, settings: Settings, ticker: str | None, target: Path | None = None) -> Path:
@@ -35,6 +52,7 @@ def write_report(store: Store, settings: Settings, ticker: str | None, target: P
         # Links are relative, so that the directory can be moved or served; elsewhere they would lead nowhere.
         here = path.parent.glob("*.html")
         page = panel_page(store, settings, {file.stem: file.name for file in here if file.name != PANEL_FILE})
+    page = page.replace(HEAD, HEAD + STAMP.format(comparison_hash(store, ticker)), 1)
     try:
         write_whole(path, page.encode())
     except OSError as error:
