@@ -305,15 +305,25 @@ def convert(source: str, destination: str) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False), required=False)
 @handled
-def backup(file: str) -> None:
+def backup(file: str | None) -> None:
     """Write a consistent copy of the database, also while a run writes.
 
+    Without FILE it goes to backups/ below the home, where the setting backups_kept says how many stay.
+
     \b
-    Example:
+    Examples:
+      volassets backup
       volassets backup volassets-2026-11.duckdb
     """
+    from volassets.clock import utc_now
+    from volassets.settings import load_settings
+    from volassets.warehouse.backups import back_up
+
+    if file is None:
+        click.echo(f"wrote {back_up(_warehouse(), load_settings(), utc_now())}")
+        return
     _warehouse().backup(Path(file))
     click.echo(f"wrote {file}")
 

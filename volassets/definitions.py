@@ -3,6 +3,7 @@
 import dagster as dg
 
 from volassets.orchestration.assets import build_assets
+from volassets.orchestration.backups import backup_schedules
 from volassets.orchestration.jobs import build_jobs
 from volassets.orchestration.resources import Home, OpenHome
 from volassets.orchestration.schedules import build_schedules
@@ -27,7 +28,7 @@ def build_definitions(settings: Settings, home: OpenHome | None = None, also: tu
     return dg.Definitions(
         assets=build_assets(settings, steps),
         jobs=list(jobs.values()),
-        schedules=build_schedules(settings, steps, jobs),
+        schedules=[*build_schedules(settings, steps, jobs), *backup_schedules(settings)],
         sensors=build_sensors(settings, steps),
         resources={"home": home or Home.of(settings)},
         executor=dg.in_process_executor,

@@ -120,6 +120,8 @@ class Settings(BaseModel):
     tickers_per_run: int = Field(
         0, ge=0, le=100_000, description="Tickers in one scheduled run, to share it among machines; 0 for all."
     )
+    backup_schedule: str = Field("", description="Cron of backups into backups/ below the home; empty for none.")
+    backups_kept: int = Field(7, ge=1, le=10_000, description="Backups there that stay; older ones are removed.")
     sources: dict[str, TickerSource] = Field(
         default_factory=dict,
         description="Where the bars of this ticker come from (source, csv_dir); `run` and `tickers add` write it.",
@@ -181,14 +183,16 @@ class Settings(BaseModel):
             raise ValueError("give an IANA name such as Europe/Zurich") from None
         return value
 
-    @field_validator("refit_schedule", "update_schedule")
+    @field_validator("refit_schedule", "update_schedule", "backup_schedule")
     @classmethod
-    def _cron(cls, value: str) -> str:
+    def _cron(cls, value: str, info: ValidationInfo) -> str:
         from croniter import CroniterError, croniter
 
         try:
             # The next tick, because 31 February has the right form.
-            if len(value.split()) == 5 and croniter(value, 0).get_next():
+            if (not value and info.field_name == "backup_schedule") or (
+                len(value.split()) == 5 and croniter(value, 0).get_next()
+            ):
                 return value
         except CroniterError:
             pass

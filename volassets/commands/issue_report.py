@@ -13,7 +13,7 @@ from volassets.settings import INTERNAL, Settings, load_settings
 
 PACKAGES = ("numpy", "pandas", "arch", "scikit-learn", "torch", "duckdb", "pyarrow", "dagster", "exchange-calendars")
 # Free text that names neither a place, an account nor what somebody trades.
-HARMLESS = ("start_month", "models", "refit_schedule", "update_schedule", "timezone")
+HARMLESS = ("start_month", "models", "refit_schedule", "update_schedule", "backup_schedule", "timezone")
 STORED = {
     "tickers": "SELECT count(DISTINCT ticker) AS n FROM raw_prices",
     "bars": "SELECT count(*) AS n FROM raw_prices",
