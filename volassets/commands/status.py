@@ -14,10 +14,16 @@ from volassets.reporting.console import print_frame
 from volassets.settings import Settings, load_settings
 
 SHOWN_LINES = 20
+# Sessions after which the newest bar or forecast is said to be old, and after which the command fails.
+WARN_AFTER, FAIL_AFTER = 1, 5
+FAILED = "FAILED"
 
 
 def status_command() -> int:
-    """Print what is stored, what is missing or stale and why, and what to do about it; nothing is written."""
+    """Print what is stored, what is missing or stale and why, and what to do about it; nothing is written.
+
+    Returns 1 where a newest bar or forecast is more than `FAIL_AFTER` sessions old.
+    """
     from volassets.orchestration.materializations import differences, recorded_versions
     from volassets.orchestration.orphaned_runs import orphaned_runs
     from volassets.pipeline.context import Context
@@ -39,13 +45,27 @@ def status_command() -> int:
     print_frame(pd.DataFrame([_row(ticker) for ticker in tickers]))
     refused = [ticker for ticker in tickers if ticker.refused]
     _print([f"{t.ticker}: the last prices were not taken, the stored ones stand: {t.refused}" for t in refused])
+    _print(old := _old(tickers))
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
     _print(_record(differing))
     _print(_orphaned([] if instance is None else orphaned_runs(instance, settings.home)))
     _print(_instance_file(settings))
     if any(ticker.cells for ticker in tickers):
         click.echo("`volassets run` computes what is missing or stale and nothing else.")
-    return 0
+    return int(any(line.startswith(FAILED) for line in old))
+
+
+def _old(tickers: Sequence[Any]) -> list[str]:
+    """Return which newest bars and forecasts are too old, in sessions of the ticker's calendar."""
+    ages = [
+        (t.ticker, what, age) for t in tickers for what, age in (("bar", t.behind), ("forecast", t.forecasts_behind))
+    ]
+    return [
+        f"{FAILED if age > FAIL_AFTER else 'warning'}: the newest {what} of {ticker} is {age} sessions old: "
+        f"`volassets run --ticker '{ticker}'`"
+        for ticker, what, age in ages
+        if age > WARN_AFTER
+    ]
 
 
 def _own_sources(settings: Settings) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from volassets.timing import months_between
 
 # Tickers are read many at once, so that 400 of them take seconds, and not all, to spare memory.
 AT_ONCE = 100
+NEWEST = "SELECT ticker, max(origin_date) AS last FROM forecasts WHERE list_contains($tickers, ticker) GROUP BY ticker"
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class TickerStatus:
     bars_to : Timestamp or None
         Last stored bar.
     behind : int
-        Sessions that have closed since; its newest forecasts are stale by as many.
+        Sessions that have closed since.
     refused : str
         Why the source's last answer was not taken; empty where it was.
     months : list of Timestamp
         Stored refit months, in order.
     cells : list of PlannedCell
         Missing and stale cells of the stored months and those between them, features and comparison included.
+    forecasts_behind : int
+        Sessions that have closed since the day of the newest forecast; 0 where there is none.
     """
 
     ticker: str
@@ -43,6 +46,7 @@ class TickerStatus:
     refused: str
     months: list[pd.Timestamp]
     cells: list[PlannedCell]
+    forecasts_behind: int = 0
 
 
 def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State, list[TickerStatus]]]:
@@ -58,11 +62,17 @@ def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State
         context.load_bars(tickers)
         quality = context.warehouse.read("data_quality", ticker=list(tickers), severity="error")
         refused = quality.groupby("ticker")["message"].agg(" ".join).to_dict()
-        yield state, [_ticker_status(state, steps, ticker, refused.get(ticker, "")) for ticker in tickers]
+        newest = context.warehouse.query(NEWEST, {"tickers": list(tickers)}).set_index("ticker")["last"]
+        yield (
+            state,
+            [_ticker_status(state, steps, ticker, refused.get(ticker, ""), newest.get(ticker)) for ticker in tickers],
+        )
         context.forget(tickers)
 
 
-def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: str) -> TickerStatus:
+def _ticker_status(
+    state: State, steps: Sequence[Step], ticker: str, refused: str, newest: pd.Timestamp | None
+) -> TickerStatus:
     context, known = state.context, state.context.ticker(ticker)
     grid = [(step, model) for step in steps if step.scope is Scope.TICKER_MONTH for model in step.variants]
     stored = (state.months(step.table, ticker, model.name if model else "") for step, model in grid)
@@ -78,5 +88,8 @@ def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: st
             place = Partition(ticker)
             compared = (step for step in steps if step.scope is Scope.TICKER and step.has_page)
             cells += [PlannedCell(Cell(s.name, place), CHANGED) for s in compared if state.stored(s, place)]
-    behind = 0 if context.settings.source_of(ticker).source in LOCAL_SOURCES else len(closed_sessions(context, ticker))
-    return TickerStatus(ticker, known.index[-1], behind, refused, months, cells)
+    if context.settings.source_of(ticker).source in LOCAL_SOURCES:
+        return TickerStatus(ticker, known.index[-1], 0, refused, months, cells)
+    behind = len(closed_sessions(context, ticker))
+    later = 0 if newest is None else behind + int((known.index > pd.Timestamp(newest)).sum())
+    return TickerStatus(ticker, known.index[-1], behind, refused, months, cells, later)
