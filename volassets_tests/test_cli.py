@@ -393,26 +393,3 @@ def test_a_reader_that_goes_away_is_no_error(style):
     result = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
     assert result.stdout[10:] == b"0\n"
     assert result.stderr == b""
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [("volassets ", {"run", "query", "tickers"}), ("volassets ti", {"tickers"}), ("volassets tickers a", {"add"}),
-     ("volassets run --sou", {"--source"}), ("volassets run --source c", {"csv"}),
-     ("volassets query x --format ", {"table", "csv", "json"})],
-)  # fmt: skip
-def test_completion_offers_what_fits(typed, offered):
-    words = typed.split(" ")
-    environment = {
-        "_VOLASSETS_COMPLETE": "bash_complete",
-        "COMP_WORDS": typed.rstrip(),
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    runner = CliRunner().invoke(cli, [], prog_name="volassets", env=environment)
-    assert offered <= {line.partition(",")[2] for line in runner.stdout.splitlines()}
-
-
-def test_completion_of_the_program_itself():
-    result = start(_VOLASSETS_COMPLETE="bash_source")
-    assert result.returncode == 0
-    assert "complete -o nosort -F" in result.stdout
