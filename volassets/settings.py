@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -90,6 +90,15 @@ class Settings(BaseModel):
     )
     scaling: Literal["standardize", "minmax"] = Field("standardize", description="Scaler of the selected features.")
     interval_level: float = Field(0.90, gt=0.5, lt=1, description="Nominal coverage of the forecast intervals.")
+    risk_levels: tuple[Annotated[float, Field(gt=0, le=0.25)], ...] = Field(
+        (0.01, 0.025, 0.05), min_length=1, description="Levels of value at risk, as shares: 0.01 is 1 %."
+    )
+    risk_tails: tuple[Literal["lower", "upper"], ...] = Field(
+        ("lower",), min_length=1, description="Tails: lower for holdings, upper for short positions."
+    )
+    risk_method: Literal["evt_conformal", "historical", "student_t"] = Field(
+        "evt_conformal", description="How value at risk is made from the forecasts (docs/risk.md)."
+    )
     target_volatility: float = Field(
         0.10, gt=0, le=1, description="Annualised target of the volatility-target backtest."
     )
@@ -130,9 +139,9 @@ class Settings(BaseModel):
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
-    @field_validator("tickers", "models")
+    @field_validator("tickers", "models", "risk_levels", "risk_tails")
     @classmethod
-    def _unique(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _unique(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         repeated = [entry for entry in value if value.count(entry) > 1]
         if repeated:
             raise ValueError(f"{info.field_name} names {repeated[0]!r} twice")
@@ -369,6 +378,7 @@ def _parse(text: str, annotation: Any) -> Any:
     """Return what TOML would give; a list is JSON, or entries with commas between them."""
     if get_origin(annotation) is tuple and not text.lstrip().startswith("["):
         entry = get_args(annotation)[0]
+        entry = getattr(entry, "__origin__", entry)
         return [_parse(part.strip(), entry) for part in text.split(",")] if text.strip() else []
     if get_origin(annotation) in (tuple, dict) or annotation in (int, float, bool):
         with suppress(ValueError):

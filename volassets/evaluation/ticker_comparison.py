@@ -20,7 +20,6 @@ from volassets.evaluation.losses import (
     volatility_regime,
     with_losses,
 )
-from volassets.evaluation.value_at_risk import value_at_risk
 from volassets.evaluation.verdict import backtest_verdict, leaderboard_verdict, risk_verdict
 
 Tables = dict[str, pd.DataFrame]
@@ -28,7 +27,7 @@ Verdict = tuple[str, int, str]
 """Topic, horizon and sentence."""
 
 
-def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -> Tables:
+def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules, risk: pd.DataFrame) -> Tables:
     """Return the comparison tables of one ticker by table name.
 
     A table that cannot be computed is empty, and a verdict of its name says why; the others are as without the fault.
@@ -41,6 +40,8 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
         Its feature table: `return` and `proxy_variance` by date.
     rules : Rules
         Of the volatility-target strategies.
+    risk : DataFrame
+        The ticker's rows of `value_at_risk`, for the sentence about them.
     """
     marked = on_common_sample(with_losses(scored))
     targets = {"proxy": marked, "squared_return": _on_squared_returns(marked)}
@@ -51,9 +52,8 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
         ("mincer_zarnowitz",): lambda: (_regressions(targets),),
         ("model_comparisons",): lambda: (compare_pairs(scored_rows(marked)),),
         ("backtests", "backtest_paths"): lambda: tuple(vars(backtest(scored, returns, rules)).values()),
-        ("value_at_risk",): lambda: (value_at_risk(scored, returns),),
     }
-    tables, verdicts = Tables(), list[Verdict]()
+    tables, verdicts = Tables(value_at_risk=risk), list[Verdict]()
     for names, make in makers.items():
         try:
             tables.update(zip(names, map(defined, make()), strict=True))
@@ -66,6 +66,7 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules) -
                 verdicts += say(tables)
             except Exception as error:
                 verdicts.append(_fault(name, error))
+    del tables["value_at_risk"]
     tables["verdicts"] = pd.DataFrame(verdicts, columns=["topic", "horizon", "text"])
     for name in ANNUALISED:
         tables[name] = tables[name].assign(sessions_per_year=sessions_per_year(scored))

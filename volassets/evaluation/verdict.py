@@ -110,8 +110,9 @@ def risk_verdict(table: pd.DataFrame) -> str:
     for level, rows in table.dropna(subset=["kupiec_p"]).groupby("level", sort=False):
         share = rows["violations"] / rows["n"]
         passed = int((rows["kupiec_p"] >= SIGNIFICANT).sum())
+        shown = f"{100 * float(str(level)):g}%"
         parts.append(
-            f"value at risk {level:.0%}: violated on {share.min():.1%} to {share.max():.1%} of the days, "
+            f"value at risk {shown}: violated on {share.min():.1%} to {share.max():.1%} of the days, "
             f"Kupiec's test passed by {passed} of {len(rows)} models, "
             f"Christoffersen's by {int((rows['christoffersen_p'] >= SIGNIFICANT).sum())}"
         )

@@ -68,7 +68,7 @@ def training(context: Context, ticker: str, models: Sequence[str]) -> Pictures:
 def comparison(context: Context, ticker: str) -> Pictures:
     """Return what the comparison of a ticker looks like, as in its report."""
     from volassets.reporting.plots import backtest, forecasts, networks
-    from volassets.reporting.sections.strategies_and_risk import drawn_paths
+    from volassets.reporting.sections.strategies import drawn_paths
 
     data = TickerData(context.warehouse, context.settings, ticker)
     horizon, model = data.horizons[0], data.drawn

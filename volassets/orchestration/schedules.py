@@ -121,7 +121,7 @@ def _requests(
     stamp = f"{schedule}:{context.scheduled_execution_time:%Y-%m-%dT%H:%M}:{name}"
     now = refit_month(context.scheduled_execution_time.date())
     whole, later = _due(settings, block, group.tickers, now, update)
-    forecasts = [step.name for step in block if step.stage == "forecasts"]
+    forecasts = [step.name for step in block if step.stage in ("forecasts", "risk")]
     asked = 0
     for kind, due, steps in (("months", whole, []), ("forecasts", later if forecasts else {}, forecasts)):
         for number, tickers in enumerate(_per_run(settings, list(due))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -21,6 +23,7 @@ class CellHashes:
         self._tickers = tickers
         self._hashes: dict[str, Hashes] = {}
         self._months: dict[str, dict[tuple[str, str], list[pd.Timestamp]]] = {}
+        self._before: dict[tuple[str, str, str], list[str]] = {}
         self._specs: dict[str, dict[tuple[Partition, str], tuple[str, str]]] = {}
 
     def hashes(self, table: str) -> Hashes:
@@ -36,14 +39,14 @@ class CellHashes:
     def put(self, table: str, partition: Partition, model: str, data_hash: str) -> None:
         """Note a cell that has just been written."""
         self.hashes(table)[partition, model] = data_hash
-        self._months.pop(table, None)
+        self._forget(table)
 
     def reload(self, table: str, tickers: Iterable[str]) -> None:
         """Read the hashes of some tickers again: another process may have written them."""
         asked = set(tickers)
         kept = {key: value for key, value in self.hashes(table).items() if key[0].ticker not in asked}
         self._hashes[table] = kept | self._read(table, asked)
-        self._months.pop(table, None)
+        self._forget(table)
 
     def months(self, table: str, ticker: str, model: str = "") -> list[pd.Timestamp]:
         """Return the stored months of one ticker and model, in order."""
@@ -55,6 +58,22 @@ class CellHashes:
             for listed in found.values():
                 listed.sort()
         return self._months[table].get((ticker, model), [])
+
+    def before(self, table: str, partition: Partition, model: str) -> str:
+        """Return one hash over the stored cells of a ticker and model in the months before; empty without any."""
+        key = (table, partition.ticker, model)
+        months = self.months(table, partition.ticker, model)
+        if key not in self._before:
+            chain = self._before[key] = [""]
+            for month in months:
+                text = f"{chain[-1]} {month:%Y-%m} {self.hash(table, Partition(partition.ticker, month), model)}"
+                chain.append(hashlib.sha256(text.encode()).hexdigest()[:16])
+        return self._before[key][bisect_left(months, partition.refit_month)]
+
+    def _forget(self, table: str) -> None:
+        self._months.pop(table, None)
+        for key in [key for key in self._before if key[0] == table]:
+            del self._before[key]
 
     def spec(self, table: str, partition: Partition, model: str) -> tuple[str, str]:
         """Return the code version and the specification, as JSON, that a stored fit was made with."""

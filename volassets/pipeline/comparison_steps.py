@@ -16,12 +16,14 @@ from volassets.market.suspect_ranges import suspect_ranges
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.risk_steps import BACKTESTS
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Rows, Step
 from volassets.pipeline.upstream_rows import ticker_check
 from volassets.settings import Settings
 
-COMPARISON, PANEL, SCORED = "comparison_reports", "panel_report", "scored_forecasts"
+COMPARISON, PANEL, SCORED, RISK = "comparison_reports", "panel_report", "scored_forecasts", "value_at_risk"
+RISK_SETTINGS = ("risk_levels", "risk_tails", "risk_method")
 COMPARISON_TABLES = (
     "leaderboard",
     "scores",
@@ -29,7 +31,6 @@ COMPARISON_TABLES = (
     "model_comparisons",
     "backtests",
     "backtest_paths",
-    "value_at_risk",
     "verdicts",
 )
 PANEL_TABLES = ("panel_leaderboard", "panel_comparisons", "panel_verdicts")
@@ -55,8 +56,8 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
         name=COMPARISON,
         scope=Scope.TICKER,
         tables=COMPARISON_TABLES,
-        upstream=(*dict.fromkeys(f"{model.family}_forecasts" for model in models), FEATURES),
-        description="Leaderboard, tests, backtests and value at risk of a ticker over all its forecasts.\n\n"
+        upstream=(*dict.fromkeys(f"{model.family}_forecasts" for model in models), BACKTESTS, FEATURES),
+        description="Leaderboard, tests and backtests of a ticker over all its forecasts.\n\n"
         "Grain: one row per ticker, model and horizon in `leaderboard`; the other comparison tables beside it. Every "
         "current model is in it, whatever the last run fitted. Every score is of forecasts whose sessions have passed.",
         fingerprint=_comparison_hash,
@@ -96,7 +97,8 @@ def backtest_rules(settings: Settings) -> Rules:
 
 def comparison_rows(inputs: Inputs) -> Output:
     """Return the comparison tables of one ticker."""
-    return Output(compare_ticker(inputs.rows[SCORED], inputs.table, backtest_rules(inputs.settings)))
+    rules = backtest_rules(inputs.settings)
+    return Output(compare_ticker(inputs.rows[SCORED], inputs.table, rules, inputs.rows[RISK]))
 
 
 def panel_rows(inputs: Inputs) -> Output:
@@ -112,9 +114,14 @@ def _comparison_hash(state: State, partition: Partition, _model: Model | None) -
     cells = sorted((model, month, value) for (model, month), value in state.current_forecasts(partition.ticker).items())
     if not cells:
         return ""
-    rules = str(backtest_rules(state.context.settings))
+    settings = state.context.settings
+    rules = str(backtest_rules(settings))
     values = [value for *_, value in cells]
-    return digest(values, state.fingerprints(partition).features(), rules, CODE_VERSIONS["comparison"])
+    risk = {name: getattr(settings, name) for name in RISK_SETTINGS}
+    # With the defaults the hash is that of a release that had no such settings.
+    changed = [risk] if any(risk[name] != Settings.model_fields[name].default for name in RISK_SETTINGS) else []
+    features = state.fingerprints(partition).features()
+    return digest(values, features, rules, CODE_VERSIONS["comparison"], *changed)
 
 
 def _panel_hash(state: State, _partition: Partition, _model: Model | None) -> str:
@@ -132,7 +139,11 @@ def _no_outcome(state: State, partition: Partition, _model: Model | None) -> str
 
 def _load_scored(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:
     tickers = [partition.ticker for partition in partitions]
-    return {Partition(ticker): {SCORED: rows} for ticker, rows in scored_forecasts(state, tickers).items()}
+    risk = state.context.warehouse.read(RISK, ticker=tickers)
+    return {
+        Partition(ticker): {SCORED: rows, RISK: risk[risk["ticker"] == ticker]}
+        for ticker, rows in scored_forecasts(state, tickers).items()
+    }
 
 
 def scored_forecasts(state: State, tickers: Sequence[str]) -> dict[str, pd.DataFrame]:

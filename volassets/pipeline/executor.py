@@ -170,8 +170,8 @@ class Executor:
                 entry.left = len(entry.cells)
                 if not entry.left:
                     entry.release()
-                for first in range(0, len(entry.cells), step.cells_per_job):
-                    yield self._job(step, name, entry.cells[first : first + step.cells_per_job], rows)
+                for cells in _together(step, entry.cells):
+                    yield self._job(step, name, cells, rows)
 
     def _taken(self, entry: _Todo, name: str) -> bool:
         if entry.lock is None:
@@ -263,6 +263,17 @@ class Executor:
             if not todo[name].left:
                 todo[name].release()
         return [result for _, result in waiting]
+
+
+def _together(step: Step, cells: Sequence[_CellToCompute]) -> Iterator[Sequence[_CellToCompute]]:
+    """Yield the cells of each job."""
+    if not step.chained:
+        yield from (cells[first : first + step.cells_per_job] for first in range(0, len(cells), step.cells_per_job))
+        return
+    chains: dict[tuple[str, Model | None], list[_CellToCompute]] = {}
+    for cell in sorted(cells, key=lambda cell: cell[0]):
+        chains.setdefault((cell[0].ticker, cell[1]), []).append(cell)
+    yield from chains.values()
 
 
 def _lock_name(step: Step, partition: Partition) -> str:

@@ -35,6 +35,7 @@ CODE_VERSIONS = {
     "forecasts": "1",
     "importance": "1",
     "comparison": "2",
+    "risk": "1",
 }
 
 

@@ -140,7 +140,7 @@ def _forecasts(settings: Settings, family: str, members: Sequence[Model]) -> Ste
         fingerprint=lambda state, place, model: state.fingerprints(place).forecast(model, place.refit_month),
         compute=forecast_rows,
         load=load_tables(*fit_tables(settings, members), *_lost_inputs(settings, members)),
-        requires=_fits_needed,
+        requires=fits_needed,
         models=tuple(members),
         gap=State.month_gap,
         checks=(Check(f"{table}_sane", "Positive, finite and moving inside the month.", sane),),
@@ -166,7 +166,7 @@ def _importance(settings: Settings, explained: Sequence[Model]) -> Iterator[Step
         fingerprint=lambda state, place, model: state.fingerprints(place).importance(model, place.refit_month),
         compute=importance_rows,
         load=load_tables(*fit_tables(settings, explained), *_selection(explained)),
-        requires=lambda *cell: (*_fits_needed(*cell), *_selection_needed(*cell)),
+        requires=lambda *cell: (*fits_needed(*cell), *_selection_needed(*cell)),
         models=tuple(explained),
         asked_for=_explains,
         gap=_importance_gap,
@@ -221,8 +221,8 @@ def forecast_rows(inputs: Inputs) -> Output:
     """Return ``<family>_forecasts`` of one model and month, and where its attention lies."""
     model, features = inputs.model, inputs.table
     origins = origins_of_month(pd.DatetimeIndex(features.index), inputs.month, inputs.calendar)
-    refits = _Refits()
-    fit = _fitted(inputs, model, refits)
+    refits = Refits()
+    fit = fitted(inputs, model, refits)
     rows = forecast_month(model, fit, features, origins, inputs.settings.interval_level, inputs.calendar)
     tables = {f"{model.family}_forecasts": rows}
     if model.has_attention:
@@ -234,24 +234,24 @@ def importance_rows(inputs: Inputs) -> Output:
     """Return ``feature_importance`` of one stored fit."""
     from volassets.evaluation.importance import feature_importance
 
-    model, refits = inputs.model, _Refits()
-    rows = feature_importance(model, _fitted(inputs, model, refits), window_of(inputs, model))
+    model, refits = inputs.model, Refits()
+    rows = feature_importance(model, fitted(inputs, model, refits), window_of(inputs, model))
     return Output({IMPORTANCE: rows}, refits.files, refits.log)
 
 
 @dataclass
-class _Refits:
+class Refits:
     """Checkpoints that were lost and are written again."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
 
-def _fitted(inputs: Inputs, model: Model, refits: _Refits) -> Fit:
+def fitted(inputs: Inputs, model: Model, refits: Refits) -> Fit:
     """Return the fit that the month's forecasts are made from: stored, or made here where that is as cheap."""
     if model.member_names:
         sources = fitted_models(inputs.settings, model)
-        members = {source.name: FittedModel(source, _fitted(inputs, source, refits)) for source in sources}
+        members = {source.name: FittedModel(source, fitted(inputs, source, refits)) for source in sources}
         return model.fit(window_of(inputs, model, members))
     if not model.stored_fits:
         return model.fit(window_of(inputs, model))
@@ -268,7 +268,7 @@ def _fitted(inputs: Inputs, model: Model, refits: _Refits) -> Fit:
         return _refitted(inputs, model, row, refits, error)
 
 
-def _refitted(inputs: Inputs, model: Model, row: Mapping[Any, Any], refits: _Refits, error: InputError) -> Fit:
+def _refitted(inputs: Inputs, model: Model, row: Mapping[Any, Any], refits: Refits, error: InputError) -> Fit:
     """Return the fit of a lost checkpoint from the same inputs: its row stays right, its file is written again."""
     if model.scope == Scope.MONTH.value or (model.uses_selection and SELECTION not in inputs.rows):
         month = f"{inputs.month:%Y-%m}"
@@ -299,7 +299,8 @@ def _selection_needed(state: State, partition: Partition, model: Model) -> Itera
         yield SELECTION, partition, "", state.fingerprints(partition).selected_features(partition.refit_month)
 
 
-def _fits_needed(state: State, partition: Partition, model: Model) -> Iterator[Requirement]:
+def fits_needed(state: State, partition: Partition, model: Model) -> Iterator[Requirement]:
+    """Yield the stored fits that a forecast of the model is made from."""
     for source in fitted_models(state.context.settings, model):
         if source.stored_fits:
             place = Partition("", partition.month) if source.scope == Scope.MONTH.value else partition

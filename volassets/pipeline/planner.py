@@ -80,7 +80,7 @@ def _change(state: State, step: Step, partition: Partition, model: Model | None)
     if scale := state.other_sessions(partition.ticker):
         return scale
     if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
-        return NEW_BARS if step.stage == "forecasts" else CHANGED
+        return step.stale_reason or (NEW_BARS if step.stage == "forecasts" else CHANGED)
     version, spec = state.cell_hashes.spec(step.table, partition, model.name)
     if version != model.code_version:
         return f"code version of {model.name} {version} -> {model.code_version}"

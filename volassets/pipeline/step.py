@@ -44,6 +44,8 @@ class Inputs:
         Bars of the ticker, for a step that reads no features.
     read_file : callable
         From the path of a checkpoint to its content.
+    before : tuple of Partition and Output, or None
+        Of a chained step: the cell of the same model that was computed just before.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Inputs:
     bars: pd.DataFrame | None
     calendars: Mapping[str, SessionCalendar]
     read_file: Callable[[Any], bytes]
+    before: tuple[Partition, Output] | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -136,6 +139,11 @@ class Step:
         Name of its rows in the leakage audit; steps of one stage are audited together. The step's name by default.
     cells_per_job : int
         Cells that a worker is given at once.
+    chained : bool
+        Whether a cell goes on from the same model's cell of an earlier month: a worker is given all of a model's, in
+        order.
+    stale_reason : str
+        Why a stored cell is stale, in words.
     """
 
     name: str
@@ -159,6 +167,8 @@ class Step:
     has_page: bool = False
     stage: str = ""
     cells_per_job: int = 16
+    chained: bool = False
+    stale_reason: str = ""
 
     @property
     def table(self) -> str:

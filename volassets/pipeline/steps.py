@@ -17,6 +17,7 @@ from volassets.pipeline.cells import Scope
 from volassets.pipeline.comparison_steps import comparison_steps
 from volassets.pipeline.model_steps import model_steps
 from volassets.pipeline.price_steps import price_steps
+from volassets.pipeline.risk_steps import risk_steps
 from volassets.pipeline.selection_steps import selection_steps
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
@@ -26,7 +27,7 @@ from volassets.warehouse.store import open_warehouse
 LOAD_PATIENCE_SECONDS = 2.0
 
 Builder = Callable[[Settings, tuple[Model, ...]], Iterable[Step]]
-BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, comparison_steps]
+BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, risk_steps, comparison_steps]
 
 
 def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:

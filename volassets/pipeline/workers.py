@@ -189,9 +189,11 @@ def compute_cells(job: Job) -> list[Result]:
     """Compute the cells of a job and save their checkpoints; a cell that fails does not stop the others."""
     features = {ticker: shared.load() for ticker, shared in job.features.items()}
     calendars = {ticker: named_calendar(name) for ticker, name in job.calendars.items()}
-    results = []
+    results: list[Result] = []
+    before: dict[str, tuple[Partition, Output]] = {}
     for cell in job.cells:
         start, output, error = time.perf_counter(), None, cell.problem
+        model = cell.model.name if cell.model else ""
         if not error:
             inputs = Inputs(
                 settings=job.settings,
@@ -203,14 +205,15 @@ def compute_cells(job: Job) -> list[Result]:
                 bars=job.bars,
                 calendars=calendars,
                 read_file=lambda place: read_whole(f"{job.files}/{place}"),
+                before=before.get(model),
             )
             try:
                 output = _saved(job, job.compute(inputs))
+                before[model] = cell.partition, output
             except VolassetsError as problem:
                 error = str(problem)
             except Exception as problem:
                 error = f"{type(problem).__name__}: {problem}"
-        model = cell.model.name if cell.model else ""
         results.append(Result(cell.partition, model, cell.data_hash, output, error, time.perf_counter() - start))
     return results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from volassets.reporting import html
 from volassets.reporting.page_data import Store, TickerData
-from volassets.reporting.sections import inputs, networks, provenance, scores, strategies_and_risk
+from volassets.reporting.sections import inputs, networks, provenance, risk, scores, strategies
 from volassets.settings import Settings
 
 PARTS = (
@@ -14,8 +14,8 @@ PARTS = (
     scores.months,
     scores.coverage,
     scores.slices,
-    strategies_and_risk.backtest,
-    strategies_and_risk.value_at_risk,
+    strategies.backtest,
+    risk.value_at_risk,
     inputs.prices,
     inputs.selection,
     inputs.lags,

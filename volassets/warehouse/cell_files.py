@@ -57,7 +57,7 @@ class CellFiles:
     def path(self, table: Table, cell: Sequence[Any], part: str = "") -> str:
         """Return the path of a cell's file; a log's cell is a folder of `part` files."""
         segments = [encoded(value) for value in cell] or [WHOLE_TABLE]
-        return "/".join([self.root, table.name, *segments, *([part] if part else [])]) + SUFFIX
+        return "/".join([self.root, table.was or table.name, *segments, *([part] if part else [])]) + SUFFIX
 
     def listed(self, table: Table, equals: Mapping[str, Any] | None = None) -> list[str]:
         """Return the paths of the table's files, in order; only of cells that can match `equals`."""
@@ -72,7 +72,7 @@ class CellFiles:
                     break
                 return [path for ticker in each for path in self.listed(table, {**(equals or {}), name: ticker})]
             known.append(encoded(pd.Timestamp(value) if table.column(name).type == "DATE" else value))
-        folder = "/".join([self.root, table.name, *known])
+        folder = "/".join([self.root, table.was or table.name, *known])
         with reaching(self.url):
             if known and len(known) == len(table.cell) and not table.append_only:
                 return [folder + SUFFIX] if self.fs.exists(folder + SUFFIX) else []

@@ -44,6 +44,8 @@ class Table(Relation):
         Whether a cell without rows is an answer (no finding) and not a mistake.
     append_only : bool
         A log: rows are only ever added.
+    was : str
+        The name under which an earlier release stored its rows.
     stamps : tuple of str
         In a table that is upserted, the columns that do not count as a change.
     """
@@ -51,6 +53,7 @@ class Table(Relation):
     cell: tuple[str, ...] = ("ticker",)
     may_be_empty: bool = False
     append_only: bool = False
+    was: str = ""
     stamps: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:

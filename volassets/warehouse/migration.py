@@ -83,6 +83,8 @@ class Schema:
     def apply(self, connection: DuckDBPyConnection) -> None:
         """Create what is missing, in one transaction; rows that are there stay."""
         connection.execute("BEGIN")
+        for statement in self._renamed(connection):
+            connection.execute(statement)
         for statement in self._missing_columns(connection):
             connection.execute(statement)
         for table in self.tables.values():
@@ -97,6 +99,15 @@ class Schema:
         connection.execute("DELETE FROM schema_version")
         connection.execute("INSERT INTO schema_version VALUES (?, ?)", [SCHEMA_VERSION, self.fingerprint])
         connection.execute("COMMIT")
+
+    def _renamed(self, connection: DuckDBPyConnection) -> list[str]:
+        """Return the statements that give tables of an older file their new names."""
+        there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        return [
+            f"ALTER TABLE {quoted(table.was)} RENAME TO {quoted(table.name)}"
+            for table in self.tables.values()
+            if table.was in there and table.name not in there
+        ]
 
     def _missing_columns(self, connection: DuckDBPyConnection) -> list[str]:
         """Return the statements that give tables of an older file their new columns."""

@@ -22,6 +22,7 @@ from volassets.warehouse.columns import (
 )
 from volassets.warehouse.declarations import Column, Table
 from volassets.warehouse.schema_reports import REPORT_TABLES
+from volassets.warehouse.schema_risk import RISK_TABLES
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
@@ -37,7 +38,7 @@ def tables(settings: Settings) -> dict[str, Table]:
     listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, _features(settings), LAG_ANALYSIS, SELECTED_FEATURES]
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
-    listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *REPORT_TABLES, SCHEMA_VERSION_TABLE]
+    listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *REPORT_TABLES, SCHEMA_VERSION_TABLE]
     return {table.name: table for table in listed}
 
 

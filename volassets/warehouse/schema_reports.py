@@ -157,24 +157,6 @@ BACKTEST_PATHS = Table(
     may_be_empty=True,
 )
 
-VALUE_AT_RISK = Table(
-    "value_at_risk",
-    "One-day value at risk by filtered historical simulation, tested.",
-    (
-        TICKER,
-        MODEL,
-        Column("level", "DOUBLE", "Nominal share of violations: .05 or .01."),
-        Column("n", "INTEGER", "Days tested."),
-        Column("violations", "INTEGER", "Days whose loss exceeded the value at risk."),
-        number("kupiec_p", "p-value of Kupiec's test of the share."),
-        number("christoffersen_p", "p-value of Christoffersen's test of independence."),
-        number("violation_rate", "Share of violations."),
-        number("conditional_coverage_p", "p-value of share and independence together."),
-    ),
-    key=("ticker", "model", "level"),
-    may_be_empty=True,
-)
-
 VERDICTS = Table(
     "verdicts",
     "What the tests say in a sentence, computed from them.",
@@ -258,7 +240,7 @@ PANEL_VERDICTS = Table(
 
 # fmt: off
 REPORT_TABLES = (
-    LEADERBOARD, SCORES, MINCER_ZARNOWITZ, MODEL_COMPARISONS, BACKTESTS, BACKTEST_PATHS, VALUE_AT_RISK, VERDICTS,
+    LEADERBOARD, SCORES, MINCER_ZARNOWITZ, MODEL_COMPARISONS, BACKTESTS, BACKTEST_PATHS, VERDICTS,
     AUDIT_RESULTS, PANEL_LEADERBOARD, PANEL_COMPARISONS, PANEL_VERDICTS,
 )
 # fmt: on

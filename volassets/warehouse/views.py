@@ -9,6 +9,7 @@ from volassets.models.registry import families
 from volassets.warehouse.columns import FORECAST, HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
+from volassets.warehouse.schema_risk import LATEST_RISK, VALUE_AT_RISK
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
@@ -32,6 +33,8 @@ def views(settings: Settings) -> dict[str, View]:
         FORECAST_LOSSES,
         HEADLINE_MODELS,
         LATEST_FORECASTS,
+        LATEST_RISK,
+        VALUE_AT_RISK,
     )
     return {view.name: view for view in listed}
 

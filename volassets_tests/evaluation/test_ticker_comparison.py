@@ -14,6 +14,7 @@ from volassets.warehouse.write_checks import checked_rows
 from volassets_tests.evaluation.forecasts import scored_forecasts
 
 REPORTS = {table.name: table for table in REPORT_TABLES}
+NO_RISK = pd.DataFrame(columns=["model", "level", "n", "violations", "kupiec_p", "christoffersen_p"])
 
 
 def _inputs(n: int, models: dict[str, float], horizons: tuple[int, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,7 +28,7 @@ def _inputs(n: int, models: dict[str, float], horizons: tuple[int, ...]) -> tupl
 
 def test_every_table_is_filled():
     frame, features = _inputs(700, {"gjr": 0.5, "lstm": 0.2, "naive": 1.0}, (1, 5))
-    tables = compare_ticker(frame, features, Rules())
+    tables = compare_ticker(frame, features, Rules(), NO_RISK)
     for name, table in tables.items():
         assert len(table), name
         assert (table["ticker"] == "AAA").all(), name
@@ -52,7 +53,7 @@ def test_an_unchanged_first_close_of_a_year_costs_no_table():
     assert (origins.year == 2013).any()
     keep = (origins.year < 2013) | (origins == origins[origins.year == 2013].min())
     frame = frame[keep].assign(squared_return=np.where(origins[keep].year == 2013, 0.0, frame["squared_return"][keep]))
-    tables = compare_ticker(frame, features, Rules())
+    tables = compare_ticker(frame, features, Rules(), NO_RISK)
     assert not any(map(_infinite, tables.values()))
     scores = tables["scores"].query("slice == '2013' and target == 'squared_return'")
     assert len(scores) == 4
@@ -68,7 +69,7 @@ def test_a_constant_series_leaves_undefined_numbers_empty(constant):
         frame, features = frame.assign(realized_variance=0.0, squared_return=0.0), features * 0.0
     else:
         frame = frame.assign(**{constant: 1e-4 if constant == "variance" else 0.0})
-    tables = compare_ticker(frame, features, Rules())
+    tables = compare_ticker(frame, features, Rules(), NO_RISK)
     assert not any(map(_infinite, tables.values()))
     assert not tables["verdicts"]["text"].str.contains("could not").any()
     assert {name for name, table in tables.items() if table.empty} <= {"model_comparisons"}
@@ -76,9 +77,9 @@ def test_a_constant_series_leaves_undefined_numbers_empty(constant):
         checked_rows(REPORTS[name], table)
 
 
-def test_the_fault_of_one_table_leaves_the_other_seven(monkeypatch):
+def test_the_fault_of_one_table_leaves_the_others(monkeypatch):
     frame, features = _inputs(400, {"gjr": 0.5, "lstm": 0.2}, (1, 5))
-    whole = compare_ticker(frame, features, Rules())
+    whole = compare_ticker(frame, features, Rules(), NO_RISK)
 
     def broken(*_args):
         raise np.linalg.LinAlgError("SVD did not converge")
@@ -90,7 +91,7 @@ def test_the_fault_of_one_table_leaves_the_other_seven(monkeypatch):
     ):
         with monkeypatch.context() as patch:
             patch.setattr(ticker_comparison, name, broken)
-            tables = compare_ticker(frame, features, Rules())
+            tables = compare_ticker(frame, features, Rules(), NO_RISK)
         lost = {"backtests", "backtest_paths"} if table == "backtests" else {table}
         assert {key for key, rows in tables.items() if rows.empty} == lost
         for key in set(whole) - lost - {"verdicts"}:
@@ -104,5 +105,5 @@ def test_the_fault_of_one_table_leaves_the_other_seven(monkeypatch):
 def test_thirteen_models_fifteen_years_three_horizons_end_in_seconds():
     frame, features = _inputs(3774, {"gjr": 0.5} | {f"m{i}": 0.2 + 0.05 * i for i in range(12)}, (1, 5, 22))
     start = time.perf_counter()
-    compare_ticker(frame, features, Rules())
+    compare_ticker(frame, features, Rules(), NO_RISK)
     assert time.perf_counter() - start < 60

@@ -107,7 +107,7 @@ def test_the_graph_with_a_planted_leak_fails(bars, monkeypatch, leak):
 def test_options_reach_the_functions(bars):
     settings = Settings(models=("ewma",), horizons=(1,), proxy="squared_return", scaling="minmax", lags=(1, 3))
     stages = memory_pipeline("^GSPC", settings, (MONTH,))(bars)
-    assert set(stages) == {"features", "labels", "lags", "selection", "forecasts"}
+    assert set(stages) == {"features", "labels", "lags", "selection", "forecasts", "risk"}
     assert stages["forecasts"]["horizon"].unique().tolist() == [1]
     assert {"ret_lag_1", "ret_lag_3"} <= set(stages["features"].columns)
     assert "ret_lag_6" not in stages["features"].columns

@@ -34,6 +34,8 @@ ASSETS = [
     "panel_report",
     "raw_prices",
     "realized_vol_features",
+    "risk_backtests",
+    "risk_forecasts",
     "selected_features",
     "transformer_fits",
     "transformer_forecasts",
@@ -56,7 +58,7 @@ CHECKS = {
     "transformer_fits_converged": ("transformer_fits", False),
     "transformer_forecasts_sane": ("transformer_forecasts", False),
 }
-TICKER_ASSETS = {"raw_prices", "realized_vol_features", "comparison_reports"}
+TICKER_ASSETS = {"raw_prices", "realized_vol_features", "risk_backtests", "comparison_reports"}
 
 
 def _repository(home: Path) -> dg.RepositoryDefinition:

@@ -25,8 +25,8 @@ from volassets.warehouse.declarations import Table
 from volassets.warehouse.store import Replacement, Upsert, open_warehouse
 
 NEW_YORK = ZoneInfo("America/New_York")
-GRID = ["lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"]
-FORECASTS = ["benchmark_forecasts", "garch_forecasts"]
+GRID = ["lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts", "risk_forecasts"]
+FORECASTS = ["benchmark_forecasts", "garch_forecasts", "risk_forecasts"]
 
 
 @pytest.fixture
@@ -281,7 +281,8 @@ def test_a_year(download: Callable[..., Settings], instance: dg.DagsterInstance)
     cell_hashes = CellHashes(open_warehouse(other))
     for step in grid:
         months = {
-            name: sorted(p.month.month for p, _ in cell_hashes.hashes(step.table) if p.ticker == name) for name in "ABC"
+            name: sorted({p.month.month for p, _ in cell_hashes.hashes(step.table) if p.ticker == name})
+            for name in "ABC"
         }
         assert months == {"A": [*range(1, 13)], "B": [*range(1, 6)], "C": [*range(6, 13)]}
 

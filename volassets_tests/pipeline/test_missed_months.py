@@ -80,7 +80,8 @@ def test_what_is_stored_is_sorted_by_ticker_and_step(tmp_path: Path) -> None:
         ("lag_analysis", "^B", "2026-02", ""),
         ("lag_analysis", "GONE", "2026-02", ""),
     ]
-    grid = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts")
+    months = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts")
+    grid = (*months, "risk_forecasts")
     empty = {name: set() for name in grid}
     assert _stored(tmp_path, cells) == {
         "A=X": {**empty, "lag_analysis": {pd.Timestamp("2026-01-01")}},

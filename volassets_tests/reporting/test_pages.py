@@ -14,7 +14,7 @@ from volassets.cli import cli
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.panel_page import panel_page
 from volassets.reporting.report_files import write_report
-from volassets.reporting.sections import scores, strategies_and_risk
+from volassets.reporting.sections import scores, strategies
 from volassets.reporting.ticker_page import ticker_page
 from volassets.settings import HOME_VARIABLE, Settings, load_settings
 from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
@@ -114,7 +114,7 @@ def test_a_sharpe_ratio_is_never_shown_without_its_interval(full: str, full_stor
     section = full[full.index('<section id="backtest"') : full.index('<section id="risk"')]
     for row in full_store.read("backtests", ticker=TICKER).itertuples():
         assert f"{row.sharpe_net:.2f} [{row.sharpe_low:.2f}, {row.sharpe_high:.2f}]" in section
-    table = strategies_and_risk._with_intervals(full_store.read("backtests", ticker=TICKER))
+    table = strategies._with_intervals(full_store.read("backtests", ticker=TICKER))
     order = list(dict.fromkeys(table["strategy"]))
     assert order == [*MODELS, "buy_and_hold"]
 

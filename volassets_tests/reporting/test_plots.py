@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from volassets.reporting.figures import GRID, INK, PNG_LIMIT, to_png, to_svg
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.plots import backtest, features, forecasts, networks
-from volassets.reporting.sections.strategies_and_risk import drawn_paths
+from volassets.reporting.sections.strategies import drawn_paths
 from volassets.settings import Settings
 from volassets.warehouse.store import Warehouse
 from volassets_tests.reporting.conftest import TICKER

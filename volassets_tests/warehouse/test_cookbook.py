@@ -81,6 +81,25 @@ def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
             "mcs_p": [0.02, 1.0],
         }
     )
+    risk = pd.DataFrame(
+        {
+            "ticker": "^GSPC",
+            "refit_month": pd.Timestamp(MONTHS[1]),
+            "model": "gjr",
+            "horizon": 1,
+            "level": [0.01, 0.05, 0.01],
+            "tail": "lower",
+            "origin_date": pd.to_datetime(["2016-03-29", "2016-03-30", "2016-03-30"]),
+            "target_date": pd.to_datetime(["2016-03-30", "2016-03-31", "2016-03-31"]),
+            "value_at_risk": [0.1, -0.01, -0.02],
+            "expected_shortfall": [0.1, -0.015, -0.03],
+            "method": "evt_conformal",
+            "data_hash": "h",
+        }
+    )
+    tested = {"ticker": "^GSPC", "horizon": 1, "level": 0.01, "tail": "lower", "n": 300, "violations": 3}
+    passed = {"violation_rate": 0.01, "kupiec_p": 1.0, "christoffersen_p": 0.8, "traffic_light": "green"}
+    record = pd.DataFrame([{**tested, **passed, "model": m, "fz_loss": x} for m, x in (("gjr", -3.0), ("lstm", -3.2))])
     revised = {"ticker": "^GSPC", "date": pd.Timestamp("2016-02-03"), "column": "close", "old": 100.0, "new": 102.5}
     written = {**{name: pd.concat(frames) for name, frames in tables.items()}, "garch_fits": pd.concat(fits)}
     monthly = [Replacement(name, frame, cells(frame)) for name, frame in written.items()]
@@ -88,6 +107,8 @@ def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
         *monthly,
         Replacement("selected_features", selected, cells(selected, "ticker", "refit_month")),
         Replacement("leaderboard", board, cells(board, "ticker")),
+        Replacement("risk_forecasts", risk, cells(risk)),
+        Replacement("risk_backtests", record, cells(record, "ticker")),
         Upsert("price_revisions", pd.DataFrame([{**revised, "seen_at": pd.Timestamp("2016-04-01 06:00")}])),
     ]
 
@@ -162,6 +183,22 @@ def the_parameters(rows: pd.DataFrame) -> None:
     assert rows["half_life"].isna().tolist() == [False, True]
 
 
+def the_risk(rows: pd.DataFrame) -> None:
+    assert rows[["ticker", "model", "percent", "shortfall_percent"]].to_numpy().tolist() == [
+        ["^GSPC", "gjr", -2.0, -3.0]
+    ]
+
+
+def the_broken(rows: pd.DataFrame) -> None:
+    assert rows["target_date"].tolist() == [pd.Timestamp("2016-03-30")]
+    assert rows["beyond_percent"].tolist() == [round(rows["return_percent"][0] - 10, 2)]
+
+
+def the_risk_models(rows: pd.DataFrame) -> None:
+    assert rows["model"].tolist() == ["lstm", "gjr"]
+    assert rows["passes"].all()
+
+
 def the_revised(rows: pd.DataFrame) -> None:
     assert rows["percent"].tolist() == [2.5]
 
@@ -186,6 +223,9 @@ ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
     the_unconverged,
     the_coverage,
     the_parameters,
+    the_risk,
+    the_broken,
+    the_risk_models,
     the_revised,
     the_missing,
     the_cost,
@@ -199,7 +239,7 @@ def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, numb
 
 
 def test_every_question_is_checked() -> None:
-    assert len(ANSWERS) == len(COOKBOOK) == 12
+    assert len(ANSWERS) == len(COOKBOOK) == 15
 
 
 def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:

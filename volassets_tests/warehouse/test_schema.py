@@ -32,7 +32,14 @@ CONTRACT = {
     "model_comparisons": "ticker horizon loss model_a model_b dm p_value n",
     "backtests": "ticker strategy smoothing sharpe_gross sharpe_net sharpe_low sharpe_high annual_return "
     "annual_volatility tracking_error max_drawdown turnover utility",
-    "value_at_risk": "ticker model level n violations kupiec_p christoffersen_p",
+    "value_at_risk": "ticker model level n violations kupiec_p christoffersen_p violation_rate conditional_coverage_p",
+    "value_at_risk_0_1": "ticker model level n violations kupiec_p christoffersen_p",
+    "risk_forecasts": "ticker refit_month model horizon level tail origin_date target_date value_at_risk "
+    "expected_shortfall method data_hash",
+    "latest_risk": "ticker refit_month model horizon level tail origin_date target_date value_at_risk "
+    "expected_shortfall method",
+    "risk_backtests": "ticker model horizon level tail n violations violation_rate kupiec_p christoffersen_p "
+    "conditional_coverage_p es_test es_p quantile_score fz_loss dm_fz_p traffic_light",
     "feature_importance": "ticker refit_month model feature delta_qlike std_error",
     "headline_models": "ticker model origin_date qlike n",
     "latest_forecasts": "ticker model horizon origin_date target_date volatility lower upper headline old",

@@ -1,11 +1,10 @@
-"""Volatility-target strategies and value at risk."""
+"""Volatility-target strategies."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from volassets.evaluation.backtest import DIFFERENCE_COLUMNS, HOLD
-from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import BASELINE, TickerData
@@ -26,15 +25,6 @@ STRATEGIES = {
     "max_drawdown": TableColumn("max drawdown", html.percent),
     "turnover": TableColumn("turnover p.a.", html.decimals(1)),
     "utility": TableColumn("utility p.a.", html.signed_percent),
-}
-RISK = {
-    "model": TableColumn("model", model=True),
-    "n": TableColumn("days", html.count),
-    "violations": TableColumn("violations", html.count),
-    "violation_rate": TableColumn("share", html.percent),
-    "kupiec_p": TableColumn("p Kupiec", p_cell),
-    "christoffersen_p": TableColumn("p Christoffersen", p_cell),
-    "conditional_coverage_p": TableColumn("p both", p_cell),
 }
 
 
@@ -69,24 +59,6 @@ def backtest(data: TickerData) -> Section:
 def drawn_paths(data: TickerData) -> pd.DataFrame:
     """Return the daily paths of the one smoothing that is drawn, and of buy and hold."""
     return _drawn(data.table("backtest_paths", ["strategy", "smoothing", "date", "weight", "equity"]))
-
-
-def value_at_risk(data: TickerData) -> Section:
-    """Return one table per level."""
-    title, table = "Value at risk", data.table("value_at_risk")
-    table = table[table["n"] > 0]
-    if table.empty:
-        text = not_compared(data) if data.leaderboard.empty else "Too few days for a value at risk."
-        return Section("risk", title, html.missing(text))
-    note = (
-        "One day, by filtered historical simulation. A small p rejects: Kupiec the share of violations, "
-        "Christoffersen their independence."
-    )
-    parts = [html.paragraph(note, "note")]
-    for level, rows in table.groupby("level", sort=False):
-        ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
-        parts += [f"<h3>{html.whole_percent(float(str(level)))} value at risk</h3>", html.table(ordered, RISK)]
-    return Section("risk", title, "\n".join(parts))
 
 
 def _drawn(table: pd.DataFrame) -> pd.DataFrame:
