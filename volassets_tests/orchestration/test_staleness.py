@@ -70,11 +70,17 @@ def _settings(home: Path, **overrides: object) -> Settings:
 
 
 def _stale(settings: Settings, bars: pd.DataFrame | None = None, force: bool = False) -> list[PlannedCell]:
+    """Return the missing and stale cells but those of risk."""
     context = Context(settings)
     if bars is not None:
         context.set_bars("ACME", bars)
     listed = [step for step in steps(settings) if step.scope is Scope.TICKER_MONTH]
-    return plan(State(context), listed, {"ACME": MONTHS}, force)
+    cells = plan(State(context), listed, {"ACME": MONTHS}, force)
+    risk = [planned for planned in cells if planned.cell.step == "risk_forecasts"]
+    others = [planned for planned in cells if planned.cell.step != "risk_forecasts"]
+    # Risk is made from the forecasts: the same months and models, whatever has changed.
+    assert {p.cell[1:] for p in risk} == {p.cell[1:] for p in others if p.cell.step.endswith("_forecasts")}
+    return others
 
 
 def _comparison_is_stale(settings: Settings) -> str:
