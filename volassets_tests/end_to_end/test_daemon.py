@@ -24,7 +24,7 @@ from volassets_tests.end_to_end.servers import wait_until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 MODELS = ("naive", "garch")
-GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts")
+GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts", "risk_forecasts")
 PRICES = ("raw_prices", "realized_vol_features")
 SECONDS = 420.0
 OVER = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
@@ -83,7 +83,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
             partitionNames=[*_keys("^GSPC", "2018-05"), *_keys("^IXIC", "2018-05")],
         )
         grid = [_over(asset, "2018-10-01|^IXIC", "2018-11-01|^IXIC") for asset in GRID]
-        whole = [_over(asset, "^IXIC", "^IXIC") for asset in (*PRICES, "comparison_reports")]
+        whole = [_over(asset, "^IXIC", "^IXIC") for asset in (*PRICES, "risk_backtests", "comparison_reports")]
         one.backfills["graph"] = ask(partitionsByAssets=[*whole, *grid])
         one.backfills["job"] = ask(
             selector={

@@ -15,7 +15,7 @@ from volassets_tests.end_to_end.servers import wait_until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 MODELS = ("naive", "garch")
-GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts")
+GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts", "risk_forecasts")
 SECONDS = 420.0
 AGAIN = """
 mutation($params: ReexecutionParams!) { launchPipelineReexecution(reexecutionParams: $params) {

@@ -112,7 +112,7 @@ def test_every_step_computes_the_same_months_and_gives_the_reason_for_the_others
         step: [item for item in grid if item.step is step]
         for step in {item.step.name: item.step for item in grid}.values()
     }
-    assert len(by_step) == 5
+    assert len(by_step) == 6
     with Context(settings_of(folder, list(HALTS))) as context:
         state = State(context)
         for step, items in by_step.items():
@@ -153,7 +153,8 @@ def test_nothing_is_left_to_compute_until_bars_arrive(
     expected = {ticker: set(everything) - set(possible(halted(*HALTS[ticker]))) for ticker in ("SIX", "DELISTED")}
     assert {ticker: set(months) for ticker, months in missing.items() if months} == expected
     steps_of = {cell.step for cell, reason in cells if reason == MISSING}
-    assert steps_of == {"lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"}
+    grid = {"lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"}
+    assert steps_of == {*grid, "risk_forecasts"}
 
 
 def test_the_months_before_a_halt_keep_their_rows_when_it_comes(folder: Path, done: list[PartitionResult]) -> None:
