@@ -51,7 +51,6 @@ RULES = {
 OPTIONAL_MODELS = ("lstm_reference", "pooled_lstm", "pooled_ridge", "pooled_boosting")
 DEFAULT_MODELS = tuple(name for name in MODELS if name not in OPTIONAL_MODELS)
 
-
 Source = Literal["bundled", "csv", "yfinance"]
 
 

@@ -27,7 +27,7 @@ from volassets.orchestration.resources import OpenHome
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
-from volassets.pipeline.price_intake import fetch, reason_to_fetch
+from volassets.pipeline.price_intake import BarsRefused, fetch, reason_to_fetch, refusal
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
@@ -149,6 +149,9 @@ class Runner:
         for ticker, error in self._refused.items():
             result.failures[ticker, "raw_prices"] = str(error)
             self._say(f"{ticker} is left out: {error}")
+            # Bars that were seen and refused, not names that nobody knows.
+            if isinstance(error, BarsRefused):
+                self._context.warehouse.write(refusal(self._context, ticker, error))
         models = tuple(self._context.models)
         steps = graph_steps(self._settings, models)
         with (

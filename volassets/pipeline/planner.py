@@ -55,13 +55,30 @@ def plan(
     force : bool
         Whether cells that are right are computed again too.
     """
-    return [
-        planned
-        for step in steps
-        if step.compute is not None
-        for partition in partitions_of(step, months)
-        for planned in _plan_partition(state, step, partition, force)
-    ]
+    listed: list[PlannedCell] = []
+    for step in steps:
+        if step.compute is not None:
+            places = partitions_of(step, months)
+            planned = [cell for place in places for cell in _plan_partition(state, step, place, force)]
+            listed += _with_later_months(state, step, places, planned) if step.chained else planned
+    return listed
+
+
+def _with_later_months(
+    state: State, step: Step, places: Iterable[Partition], planned: Sequence[PlannedCell]
+) -> list[PlannedCell]:
+    """Return planned cells of a chained step with the later months of their ticker and model, whose hash they change."""
+    reasons = {planned_cell.cell: planned_cell.reason for planned_cell in planned}
+    listed, begun = [], set()
+    for place in sorted(places):
+        for model in step.variants:
+            cell = Cell(step.name, place, model.name if model else "")
+            if cell in reasons:
+                begun.add((place.ticker, cell.model))
+            elif (place.ticker, cell.model) not in begun or not state.stored(step, place, cell.model):
+                continue
+            listed.append(PlannedCell(cell, reasons.get(cell, step.stale_reason or CHANGED)))
+    return listed
 
 
 def _plan_partition(state: State, step: Step, partition: Partition, force: bool) -> Iterator[PlannedCell]:

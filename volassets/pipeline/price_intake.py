@@ -143,7 +143,7 @@ def _fetched(context: Context, item: PartitionResult) -> tuple[Answer | None, li
     except VolassetsError as error:
         item.failures[""] = str(error)
         context.refusals[ticker] = error
-        return None, [_refusal(context, ticker, error)]
+        return None, [refusal(context, ticker, error)]
     context.refusals.pop(ticker, None)
     return answer, changes_of(context, ticker, answer)
 
@@ -177,7 +177,7 @@ def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacemen
     return [*changes, Replacement("data_quality", _finding_rows(ticker, answer.findings), cell)]
 
 
-def _refusal(context: Context, ticker: str, error: VolassetsError) -> Replacement:
+def refusal(context: Context, ticker: str, error: VolassetsError) -> Replacement:
     """Return what puts the reason of a refusal beside the warnings about the bars that stay."""
     findings = [finding for finding in getattr(error, "findings", []) if finding.severity == "error"]
     findings = findings or [Finding("source", "error", str(error))]

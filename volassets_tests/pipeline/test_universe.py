@@ -132,6 +132,9 @@ def test_what_fails_stays_alone_and_the_next_run_computes_it(home: Path) -> None
         without = {failed} if table.startswith("fragile") else set()
         assert {Partition(t, pd.Timestamp(m)).key for t, m in stored} == keys(*without), table
     assert sorted(store.read("leaderboard", ["ticker"])["ticker"].unique()) == usable
+    found = store.read("data_quality", severity="error")
+    assert set(found["ticker"]) == {BAD}
+    assert store.read("raw_prices", ticker=BAD).empty
     assert len(store.read("panel_leaderboard"))
 
     # Recorded: the cells that are right and the month that cannot be; the failed cell is the only red one of the run.
