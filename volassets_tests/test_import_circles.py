@@ -65,7 +65,8 @@ def test_no_import_goes_in_a_circle():
 def test_circles_are_found(tmp_path):
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"c"}, "e": set()}) == {"b", "c"}
     assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
-    text = "if TYPE_CHECKING:\n    from .. import clock\ndef f():\n    from .. import object_io\n    import volassets.errors"
+    typed = "if TYPE_CHECKING:\n    from .. import clock\n"
+    text = typed + "def f():\n    from .. import object_io\n    import volassets.errors"
     file, tree = PACKAGE / "market" / "made_up.py", ast.parse(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(globals(), "tree_of", lambda _file: tree)

@@ -67,8 +67,8 @@ def plan(
 def _with_later_months(
     state: State, step: Step, places: Iterable[Partition], planned: Sequence[PlannedCell]
 ) -> list[PlannedCell]:
-    """Return planned cells of a chained step with the later months of their ticker and model, whose hash they change."""
-    reasons = {planned_cell.cell: planned_cell.reason for planned_cell in planned}
+    """Return planned cells of a chained step with the later months of their model, whose hashes they change."""
+    reasons = dict(planned)
     listed, begun = [], set()
     for place in sorted(places):
         for model in step.variants:
