@@ -86,7 +86,7 @@ def differences(state: State, steps: Iterable[Step], recorded: Recorded, tickers
         if step.scope is not Scope.TICKER_MONTH:
             continue
         known = {parse_partition(step.scope, key): version for key, version in recorded.get(step.name, {}).items()}
-        stored = {place for place, _ in state.cell_hashes.hashes(step.table)}
+        stored = {place for place, _ in state.stored_hashes.hashes(step.table)}
         for is_recorded, places in ((False, stored), (True, set(known) - stored)):
             by_ticker: dict[str, list[pd.Timestamp]] = {}
             for place in places:

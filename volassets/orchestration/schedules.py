@@ -19,13 +19,13 @@ import pandas as pd
 
 from volassets.orchestration.jobs import Jobs, block_name, block_request
 from volassets.orchestration.schedule_groups import ScheduleGroup, hour_before, schedule_groups
-from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
 from volassets.pipeline.planner import named
 from volassets.pipeline.price_intake import LOCAL_SOURCES
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks
+from volassets.pipeline.stored_hashes import StoredHashes
 from volassets.settings import Settings
 from volassets.timing import refit_month
 from volassets.warehouse.store import Warehouse, open_warehouse
@@ -139,7 +139,7 @@ def _due(
 ) -> tuple[dict[str, list[pd.Timestamp]], dict[str, list[pd.Timestamp]]]:
     """Return the months to compute in full, and those whose forecasts alone may lack sessions, by ticker."""
     warehouse = open_warehouse(settings, patience=TICK_PATIENCE_SECONDS)
-    stored = stored_months(CellHashes(warehouse), steps, settings)
+    stored = stored_months(StoredHashes(warehouse), steps, settings)
     last_bars, revised = _bars(warehouse, now)
     whole: dict[str, list[pd.Timestamp]] = {}
     forecasts: dict[str, list[pd.Timestamp]] = {}

@@ -84,7 +84,7 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
         job="compare_panel",
         load=_load_panel,
         needs_features=False,
-        gap=lambda state, *_: "" if state.cell_hashes.hashes("leaderboard") else "no ticker has a comparison yet",
+        gap=lambda state, *_: "" if state.stored_hashes.hashes("leaderboard") else "no ticker has a comparison yet",
         **shared,
     )
 
@@ -125,7 +125,7 @@ def _comparison_hash(state: State, partition: Partition, _model: Model | None) -
 
 
 def _panel_hash(state: State, _partition: Partition, _model: Model | None) -> str:
-    boards = {(place.ticker, value) for (place, _), value in state.cell_hashes.hashes("leaderboard").items()}
+    boards = {(place.ticker, value) for (place, _), value in state.stored_hashes.hashes("leaderboard").items()}
     return digest(sorted(boards), CODE_VERSIONS["comparison"])
 
 

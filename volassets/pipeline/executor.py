@@ -85,7 +85,7 @@ class Executor:
             self._state.is_current(step, partition, model) for partition in partitions for model in self._variants(step)
         ):
             # Another run may have been at work since the cells were planned.
-            self._state.cell_hashes.reload(step.table, {partition.ticker for partition in partitions})
+            self._state.stored_hashes.reload(step.table, {partition.ticker for partition in partitions})
         todo: dict[str, _Todo] = {}
         for partition in partitions:
             for model, expected in self._due(step, done[partition]):
@@ -149,7 +149,7 @@ class Executor:
                     todo[names[0]].lock = lock = write_lock(self._context.settings.home, names[0])
                     wait_for_run(lock, names[0], self._context.log)
                     tickers = {place.ticker for name in names for place, *_ in todo[name].cells}
-                    self._state.cell_hashes.reload(step.table, tickers)
+                    self._state.stored_hashes.reload(step.table, tickers)
         finally:
             for entry in todo.values():
                 entry.release()
@@ -253,7 +253,7 @@ class Executor:
         if changes:
             self._context.warehouse.write(*by_table(changes))
         for result, output in written:
-            self._state.cell_hashes.put(step.table, result.partition, result.model, result.data_hash)
+            self._state.stored_hashes.put(step.table, result.partition, result.model, result.data_hash)
             if step.table == FEATURES:
                 self._context.share_features(result.partition.ticker, output.tables[FEATURES].set_index("date"))
             for line in output.log:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Scope
 from volassets.pipeline.step import Step
+from volassets.pipeline.stored_hashes import StoredHashes
 from volassets.settings import Settings
 from volassets.timing import months_between
 
@@ -47,7 +47,7 @@ def months_to_update(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timesta
 
 
 def stored_months(
-    cell_hashes: CellHashes, steps: Sequence[Step], settings: Settings
+    stored_hashes: StoredHashes, steps: Sequence[Step], settings: Settings
 ) -> dict[str, dict[str, set[pd.Timestamp]]]:
     """Return ticker -> step -> months that are stored with all of the home's models, whether current or not.
 
@@ -59,7 +59,7 @@ def stored_months(
         by_step = found[ticker] = {
             step.name: set.intersection(
                 *(
-                    set(cell_hashes.months(step.table, ticker, name))
+                    set(stored_hashes.months(step.table, ticker, name))
                     for name in [model.name for model in step.models if model.name in settings.models] or [""]
                 )
             )

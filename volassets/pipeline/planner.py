@@ -98,7 +98,7 @@ def _change(state: State, step: Step, partition: Partition, model: Model | None)
         return scale
     if model is None or "parameters" not in state.context.warehouse.table(step.table).column_names:
         return step.stale_reason or (NEW_BARS if step.stage == "forecasts" else CHANGED)
-    version, spec = state.cell_hashes.spec(step.table, partition, model.name)
+    version, spec = state.stored_hashes.spec(step.table, partition, model.name)
     if version != model.code_version:
         return f"code version of {model.name} {version} -> {model.code_version}"
     before, now = json.loads(spec), field_values(model)

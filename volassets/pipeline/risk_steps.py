@@ -239,7 +239,7 @@ def _needs_fit(settings: Settings, model: Model, earlier_months: int) -> bool:
 def _risk_hash(state: State, partition: Partition, model: Model) -> str:
     table, settings = f"{model.family}_forecasts", state.context.settings
     own = state.fingerprints(partition).forecast(model, partition.refit_month)
-    earlier = state.cell_hashes.before(table, partition, model.name)
+    earlier = state.stored_hashes.before(table, partition, model.name)
     rules = (settings.risk_levels, settings.risk_tails, settings.risk_method)
     return digest(own, earlier, rules, CODE_VERSIONS["risk"])
 
@@ -297,7 +297,7 @@ def _stored_steering(
             position = bisect_left(months, place.refit_month)
             last = Partition(place.ticker, months[position - 1]) if position else None
             if last is not None and last not in asked:
-                stored = state.cell_hashes.hash(RISK, last, model.name)
+                stored = state.stored_hashes.hash(RISK, last, model.name)
                 if stored and stored == _risk_hash(state, last, model):
                     wanted.setdefault(place, {})[model.name] = last
     found: dict[Partition, dict[str, pd.DataFrame]] = {}
@@ -315,7 +315,7 @@ def _current_risk(state: State, ticker: str) -> dict[tuple[str, pd.Timestamp], s
     current = {}
     for model, month in state.current_forecasts(ticker):
         place = Partition(ticker, month)
-        stored = state.cell_hashes.hash(RISK, place, model)
+        stored = state.stored_hashes.hash(RISK, place, model)
         if stored and stored == _risk_hash(state, place, state.context.settings.model(model)):
             current[model, month] = stored
     return current

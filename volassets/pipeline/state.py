@@ -9,11 +9,11 @@ import pandas as pd
 
 from volassets.models.protocol import TRADING_DAYS, Model
 from volassets.models.registry import MODELS
-from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context, TickerContext
 from volassets.pipeline.fingerprints import Fingerprints
 from volassets.pipeline.step import Step
+from volassets.pipeline.stored_hashes import StoredHashes
 
 COMPLETE, INCOMPLETE, NOTHING = "complete", "incomplete", "nothing"
 FEATURES = "realized_vol_features"
@@ -24,8 +24,8 @@ class State:
 
     def __init__(self, context: Context, tickers: Sequence[str] | None = None) -> None:
         self.context = context
-        self.cell_hashes = CellHashes(context.warehouse, tickers)
-        self.months = self.cell_hashes.months
+        self.stored_hashes = StoredHashes(context.warehouse, tickers)
+        self.months = self.stored_hashes.months
         self._other_sessions: dict[str, str] = {}
 
     def ticker(self, partition: Partition) -> TickerContext:
@@ -48,7 +48,7 @@ class State:
 
     def stored(self, step: Step, partition: Partition, model: str = "") -> str:
         """Return the hash of a stored cell; empty where it is not stored."""
-        return self.cell_hashes.hash(step.table, partition, model)
+        return self.stored_hashes.hash(step.table, partition, model)
 
     def is_current(self, step: Step, partition: Partition, model: Model | None) -> bool:
         """Return whether a cell is stored and has the hash that it should have."""
@@ -83,7 +83,7 @@ class State:
     def unmet(self, step: Step, partition: Partition, model: Model | None) -> str:
         """Return which of the cells that one is computed from is missing or stale, in words; empty where none is."""
         for table, place, source, expected in step.requires(self, partition, model):
-            stored = self.cell_hashes.hash(table, place, source)
+            stored = self.stored_hashes.hash(table, place, source)
             if stored != expected:
                 what = f"{source} fit" if source else table
                 state = "was made from other bars, settings or code" if stored else "is not stored"
@@ -98,7 +98,9 @@ class State:
 
     def features_current(self, ticker: str) -> bool:
         """Return whether the stored feature table belongs to the stored bars."""
-        return self.cell_hashes.hash(FEATURES, Partition(ticker)) == self.context.ticker(ticker).fingerprints.features()
+        return (
+            self.stored_hashes.hash(FEATURES, Partition(ticker)) == self.context.ticker(ticker).fingerprints.features()
+        )
 
     def current_forecasts(self, ticker: str) -> dict[tuple[str, pd.Timestamp], str]:
         """Return (model, month) to hash of the stored forecasts that agree with today's settings and bars.
@@ -110,7 +112,7 @@ class State:
         fingerprints, current = self.context.ticker(ticker).fingerprints, {}
         for model in self._registered:
             for month in self.months(f"{model.family}_forecasts", ticker, model.name):
-                stored = self.cell_hashes.hash(f"{model.family}_forecasts", Partition(ticker, month), model.name)
+                stored = self.stored_hashes.hash(f"{model.family}_forecasts", Partition(ticker, month), model.name)
                 if stored == fingerprints.forecast(model, month):
                     current[model.name, month] = stored
         return current

@@ -17,9 +17,9 @@ from volassets.definitions import build_definitions
 from volassets.market.calendar import calendar_for
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, TICKERS_TAG, op_name
 from volassets.orchestration.schedule_groups import hour_before, schedule_groups
-from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition, Scope, bounding_range, partitions_of_spans
 from volassets.pipeline.steps import graph_steps
+from volassets.pipeline.stored_hashes import StoredHashes
 from volassets.settings import Settings, load_settings
 from volassets.warehouse.declarations import Table
 from volassets.warehouse.store import Replacement, Upsert, open_warehouse
@@ -278,10 +278,10 @@ def test_a_year(download: Callable[..., Settings], instance: dg.DagsterInstance)
         assert machine.tick(other, "monthly_refit", f"{month}-01T06:00") == []
     grid = [step for step in graph_steps(other) if step.scope is Scope.TICKER_MONTH]
     assert sorted(step.name for step in grid) == sorted(GRID)
-    cell_hashes = CellHashes(open_warehouse(other))
+    stored_hashes = StoredHashes(open_warehouse(other))
     for step in grid:
         months = {
-            name: sorted({p.month.month for p, _ in cell_hashes.hashes(step.table) if p.ticker == name})
+            name: sorted({p.month.month for p, _ in stored_hashes.hashes(step.table) if p.ticker == name})
             for name in "ABC"
         }
         assert months == {"A": [*range(1, 13)], "B": [*range(1, 6)], "C": [*range(6, 13)]}

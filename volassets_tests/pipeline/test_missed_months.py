@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from volassets.pipeline.cell_hashes import CellHashes
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
 from volassets.pipeline.steps import graph_steps
+from volassets.pipeline.stored_hashes import StoredHashes
 from volassets.settings import load_settings
 from volassets.timing import months_between
 from volassets.warehouse.store import open_warehouse
@@ -68,10 +68,10 @@ def test_an_update_reaches_back_to_the_month_before_an_outage() -> None:
 def _stored(home: Path, cells: list[tuple[str, str, str, str]], **overrides: object) -> dict:
     values = {"tickers": ("A=X", "^B", "NEW"), "models": ("naive", "garch"), **overrides}
     settings = load_settings(home, values)
-    cell_hashes = CellHashes(open_warehouse(settings))
+    stored_hashes = StoredHashes(open_warehouse(settings))
     for table, ticker, month, model in cells:
-        cell_hashes.put(table, Partition(ticker, pd.Timestamp(month)), model, "0" * 16)
-    return stored_months(cell_hashes, graph_steps(settings), settings)
+        stored_hashes.put(table, Partition(ticker, pd.Timestamp(month)), model, "0" * 16)
+    return stored_months(stored_hashes, graph_steps(settings), settings)
 
 
 def test_what_is_stored_is_sorted_by_ticker_and_step(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ Hashes = dict[tuple[Partition, str], str]
 """(partition, model) to hash; the model is empty in a table that has none."""
 
 
-class CellHashes:
+class StoredHashes:
     """The hashes of the stored cells of `tickers`, all by default."""
 
     def __init__(self, warehouse: Warehouse, tickers: Sequence[str] | None = None) -> None:
