@@ -83,8 +83,12 @@ def lineage(step: Step) -> dict[str, dg.TableColumnLineage]:
         parameters = tuple((table, "parameters") for table in step.upstream if table != FEATURES)
         interval = tuple(dict.fromkeys((*parameters, *_PROXY)))
         return _lineage({"variance": parameters or _PROXY, "lower": interval, "upper": interval})
+    if step.table == "risk_forecasts":
+        forecasts = [table for table in step.upstream if table.endswith("_forecasts")]
+        made_from = (*((table, "variance") for table in forecasts), (FEATURES, "return"))
+        return _lineage(dict.fromkeys(("value_at_risk", "expected_shortfall"), made_from))
     if step.table == "leaderboard":
-        forecasts = [table for table in step.upstream if table != FEATURES]
+        forecasts = [table for table in step.upstream if table.endswith("_forecasts")]
         scores = (*((table, "variance") for table in forecasts), *_PROXY)
         bounds = tuple((table, name) for table in forecasts for name in ("lower", "upper"))
         return _lineage(dict.fromkeys(SCORED_COLUMNS, scores) | {"coverage_90": (*bounds, *_PROXY)})

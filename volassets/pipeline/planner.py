@@ -17,6 +17,7 @@ MISSING = "missing"
 FORCED = "forced"
 CHANGED = "bars, settings or what it is computed from changed"
 NEW_BARS = "new bars or a refreshed fit"
+EARLIER_MONTH = "an earlier month, from which it goes on, is missing or stale"
 SHOWN_TICKERS = 3
 
 
@@ -77,7 +78,7 @@ def _with_later_months(
                 begun.add((place.ticker, cell.model))
             elif (place.ticker, cell.model) not in begun or not state.stored(step, place, cell.model):
                 continue
-            listed.append(PlannedCell(cell, reasons.get(cell, step.stale_reason or CHANGED)))
+            listed.append(PlannedCell(cell, reasons.get(cell, EARLIER_MONTH)))
     return listed
 
 

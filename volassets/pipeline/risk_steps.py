@@ -103,6 +103,8 @@ def risk_rows(inputs: Inputs) -> Output:
     """Return ``risk_forecasts`` and ``risk_steering`` of one model and month."""
     forecasts, rules = _ModelForecasts(inputs), risk_rules(inputs.settings)
     before = _steering_before(inputs, forecasts, rules)
+    if not forecasts.horizons:
+        return Output({RISK: pd.DataFrame(), STEERING: pd.DataFrame()})
     needed = _needs_fit(inputs.settings, inputs.model, len(forecasts.earlier_months))
     refits = Refits()
     fit = fitted(inputs, inputs.model, refits) if needed else None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from volassets.orchestration.instance import open_instance
@@ -15,7 +16,7 @@ from volassets.orchestration.materializations import Difference, differences, re
 from volassets.orchestration.orphaned_runs import orphaned_runs
 from volassets.pipeline.context import Context
 from volassets.pipeline.home_status import read_status
-from volassets.pipeline.planner import MISSING, PlannedCell
+from volassets.pipeline.planner import EARLIER_MONTH, MISSING, PlannedCell
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings
 from volassets_tests.end_to_end.local import REPOSITORY, Machine, machine
@@ -124,6 +125,9 @@ def test_the_asked_cells_are_there_and_no_other(launched: Launched, table: str) 
     assert launched.machine.cells(table) == GRID_CELLS
 
 
+LAUNCHED_FIRST = ("risk_forecasts", "^GSPC", pd.Timestamp("2018-12-01"))
+
+
 def test_several_tickers_of_one_month_are_one_run(launched: Launched) -> None:
     found = launched.machine.cells("lag_analysis")
     assert found == {*GRID_CELLS, ("^GSPC", "2018-05"), ("^IXIC", "2018-05")}
@@ -168,7 +172,9 @@ def test_dagsters_record_agrees_with_the_tables(launched: Launched) -> None:
     cells, differing = _status(settings)
     assert differing == []
     assert orphaned_runs(open_instance(settings.home), settings.home) == []
-    assert [cell for cell in cells if cell.reason != MISSING] == []
+    stale = {planned.cell for planned in cells if planned.reason not in (MISSING, EARLIER_MONTH)}
+    # Its run came before the backfills of the months from which its risk goes on.
+    assert stale <= {cell for cell in stale if (cell.step, *cell.partition) == LAUNCHED_FIRST}
 
 
 def test_every_partition_has_its_check_results(launched: Launched) -> None:

@@ -94,7 +94,7 @@ def test_a_fault_that_lasts_is_said_and_the_old_rows_stay(
     with proxy.busy():
         with pytest.raises(StoreError, match=r"could not be written: .*The old rows of this cell are as they were"):
             write(warehouse, "h2", months=1)
-        with pytest.raises(StoreError, match=r"could not be read: .*busy\. Ask again"):
+        with pytest.raises(StoreError, match=r"could not be read: .*busy\. Correct the cause and run this again"):
             hashes(warehouse)
     assert time.monotonic() - start < 45
     assert hashes(warehouse) == ["h1"]

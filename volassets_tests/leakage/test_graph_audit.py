@@ -44,7 +44,7 @@ def test_the_graph_passes_with_every_model(bars):
     assert result.passed, result.text()
     rules = result.comparisons
     compared = rules[rules["rule"] == UNCHANGED].groupby("stage")["rows"].min()
-    assert set(compared.index) == {"features", "lags", "selection", "fits", "importance", "forecasts"}
+    assert set(compared.index) == {"features", "lags", "selection", "fits", "importance", "forecasts", "risk"}
     assert set(rules["stage"]) == {*compared.index, "labels"}
     assert compared["fits"] == sum(model.stored_fits for model in settings.chosen_models.values())
     assert (rules.loc[rules["rule"] == CONTROL, "changed_rows"] > 0).all()

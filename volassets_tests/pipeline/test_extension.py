@@ -164,7 +164,7 @@ def test_a_run_computes_compares_and_audits_one_of_each(settings: Settings, monk
     monkeypatch.setattr("volassets.pipeline.executor.run_jobs", _here)
     monkeypatch.setattr("volassets.pipeline.report_pages.run_jobs", _here)
     request = Request(["AAA", "BBB"], FROM, TO)
-    runner = Runner(settings, Context(settings).source, lambda _line: None)
+    runner = Runner(settings, None, lambda _line: None)
     result = runner.run(runner.prepare(request), request, lambda _step: None)
     assert not result.failures
     store = open_warehouse(settings)
