@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 
 from volassets import __version__
-from volassets.errors import InputError, VolassetsError
-
-DONE, SOME_FAILED, WRONG_INPUT = 0, 1, 2
-
-
-class Group(click.Group):
-    """Shows commands in the order of the work, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they were declared."""
-        return list(self.commands)
+from volassets.commands.handling import DONE, Group, handled
+from volassets.commands.store_group import backup, open_store, restore, warehouse
+from volassets.commands.ticker_group import tickers
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,42 +29,6 @@ def cli(context: click.Context, debug: bool) -> None:
       volassets status
     """
     context.obj = debug
-
-
-def handled(function: Callable[..., int | None]) -> Callable[..., None]:
-    """Turn errors into one message and the exit code; a traceback with --debug only."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        debug = bool(click.get_current_context().find_root().obj)
-        try:
-            code = function(*args, **kwargs) or DONE
-        except KeyboardInterrupt:
-            click.echo("interrupted: what was committed is kept; the same command goes on from there.", err=True)
-            code = 130
-        except VolassetsError as error:
-            if debug:
-                raise
-            click.echo(f"error: {error}", err=True)
-            code = WRONG_INPUT if isinstance(error, InputError) else SOME_FAILED
-        except BrokenPipeError:
-            # The reader went away, as `head` does; nothing is wrong.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = DONE
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:
-            if debug:
-                raise
-            click.echo(
-                f"unexpected error: {type(error).__name__}: {error}. What was committed is kept; "
-                "`volassets --debug` with the same command shows where it happened.",
-                err=True,
-            )
-            code = SOME_FAILED
-        sys.exit(code)
-
-    return wrapper
 
 
 @cli.command()
@@ -135,71 +86,10 @@ def query(sql: str, style: str) -> None:
     """
     from volassets.reporting.console import print_frame
 
-    print_frame(_warehouse().query(sql), style)
+    print_frame(open_store().query(sql), style)
 
 
-@cli.group(cls=Group)
-def tickers() -> None:
-    """Show or change the list of tickers in volassets.toml.
-
-    \b
-    Examples:
-      volassets tickers list
-      volassets tickers add AAPL MSFT
-      volassets tickers remove MSFT
-    """
-
-
-@tickers.command("list")
-@handled
-def list_tickers() -> None:
-    """Print the tickers, one a line.
-
-    \b
-    Example:
-      volassets tickers list
-    """
-    from volassets.settings import load_settings
-
-    for ticker in load_settings().tickers:
-        click.echo(ticker)
-
-
-@tickers.command("add")
-@click.argument("names", nargs=-1, required=True)
-@click.option("--source", type=click.Choice(["bundled", "csv", "yfinance"]), help="Where their bars come from.")
-@click.option("--csv-dir", type=click.Path(), help="Directory with TICKER.csv files; the source is csv then.")
-@handled
-def add_tickers(names: tuple[str, ...], source: str | None, csv_dir: str | None) -> None:
-    """Add tickers to the end of the list, and remember where their bars come from.
-
-    \b
-    Examples:
-      volassets tickers add AAPL MSFT
-      volassets tickers add ACME --csv-dir prices
-    """
-    from volassets.commands.tickers import add_command
-
-    for line in add_command(names, source, csv_dir):
-        click.echo(line)
-    _mention_reload()
-
-
-@tickers.command("remove")
-@click.argument("name")
-@handled
-def remove_ticker(name: str) -> None:
-    """Take a ticker out of the list; its rows stay in the database.
-
-    \b
-    Example:
-      volassets tickers remove MSFT
-    """
-    from volassets.settings_file import remove
-
-    remove(name)
-    click.echo(f"removed {name} from the list; its results stay in the database")
-    _mention_reload()
+cli.add_command(tickers)
 
 
 @cli.command()
@@ -275,86 +165,9 @@ def ui(port: int, refresh_instance: bool) -> None:
     ui_command(port, refresh_instance)
 
 
-@cli.group(cls=Group)
-def warehouse() -> None:
-    """Move the results between back ends.
-
-    \b
-    Example:
-      volassets warehouse convert duckdb parquet:s3://bucket/volassets
-    """
-
-
-@warehouse.command()
-@click.argument("source")
-@click.argument("destination")
-@handled
-def convert(source: str, destination: str) -> None:
-    """Copy every row and checkpoint of SOURCE into the empty DESTINATION.
-
-    Both are duckdb (this home's file), parquet:URL, or the path of another home's volassets.duckdb.
-
-    \b
-    Examples:
-      volassets warehouse convert duckdb parquet:/shared/volassets
-      volassets warehouse convert parquet:s3://bucket/volassets /elsewhere/volassets.duckdb
-    """
-    from volassets.commands.warehouse import convert_command
-
-    convert_command(source, destination)
-
-
-@cli.command()
-@click.argument("file", type=click.Path(dir_okay=False), required=False)
-@handled
-def backup(file: str | None) -> None:
-    """Write a consistent copy of the database, also while a run writes.
-
-    Without FILE it goes to backups/ below the home, where the setting backups_kept says how many stay.
-
-    \b
-    Examples:
-      volassets backup
-      volassets backup volassets-2026-11.duckdb
-    """
-    from volassets.clock import utc_now
-    from volassets.settings import load_settings
-    from volassets.warehouse.backups import back_up
-
-    if file is None:
-        click.echo(f"wrote {back_up(_warehouse(), load_settings(), utc_now())}")
-        return
-    _warehouse().backup(Path(file))
-    click.echo(f"wrote {file}")
-
-
-@cli.command()
-@click.argument("file", type=click.Path(dir_okay=False, exists=True))
-@handled
-def restore(file: str) -> None:
-    """Put a backup in the place of the database; anything that is not one of ours is refused.
-
-    \b
-    Example:
-      volassets restore volassets-2026-11.duckdb
-    """
-    _warehouse().restore(Path(file))
-    click.echo(f"restored {file}")
-
-
-def _mention_reload() -> None:
-    from volassets.settings import load_settings
-
-    if (load_settings().home / "dagster").exists():
-        click.echo("A running `volassets ui` shows the change after Deployment, Reload definitions.", err=True)
-
-
-def _warehouse() -> Any:
-    # Imported here, as all that is heavy: `--help` and completion must not wait for it.
-    from volassets.settings import load_settings
-    from volassets.warehouse.store import open_warehouse
-
-    return open_warehouse(load_settings())
+cli.add_command(warehouse)
+cli.add_command(backup)
+cli.add_command(restore)
 
 
 def main() -> None:
