@@ -93,6 +93,26 @@ cli.add_command(tickers)
 
 
 @cli.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--ticker", "-t", required=True, help="Ticker of the bars; its calendar says when sessions begin.")
+@click.option("--to", "directory", required=True, type=click.Path(), help="Directory for TICKER.csv.")
+@handled
+def intraday(file: str, ticker: str, directory: str) -> None:
+    """Make daily bars with realized variance from bars of 1 to 30 minutes.
+
+    FILE is CSV or Parquet with timestamp, open, high, low, close and, where there is one, volume.
+
+    \b
+    Example:
+      volassets intraday spy_1min.csv --ticker SPY --to prices
+    """
+    from volassets.commands.intraday import intraday_command
+
+    for line in intraday_command(file, ticker, directory):
+        click.echo(line)
+
+
+@cli.command()
 @click.option("--report", "for_issue", is_flag=True, help="Versions, settings and findings for an issue; no secrets.")
 @handled
 def status(for_issue: bool) -> int:

@@ -78,8 +78,12 @@ class Settings(BaseModel):
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
     models: tuple[str, ...] = Field(DEFAULT_MODELS, description=f"Models to fit and compare, of {', '.join(MODELS)}.")
     horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
-    proxy: Literal["gk_overnight", "squared_return"] = Field(
-        "gk_overnight", description="Variance proxy; squared_return accepts close-only bars."
+    proxy: Literal["gk_overnight", "squared_return", "realized"] = Field(
+        "gk_overnight",
+        description="Variance proxy; squared_return accepts close-only bars, realized takes a file's own measure.",
+    )
+    realized_unit: Literal["daily_variance", "annualised_volatility"] = Field(
+        "daily_variance", description="What the column realized_variance of a file holds, decimal."
     )
     lags: tuple[int, ...] = Field(
         (1, 2, 6, 11, 16), description="Return lags among the features, and the list lag_analysis judges."

@@ -14,7 +14,11 @@ from volassets.market.bars import split_factor
 from volassets.market.calendar import SessionCalendar
 from volassets.market.suspect_ranges import SuspectRanges
 
-PROXIES = {"gk_overnight": variance.garman_klass_yang_zhang, "squared_return": variance.close_to_close}
+PROXIES = {
+    "gk_overnight": variance.garman_klass_yang_zhang,
+    "squared_return": variance.close_to_close,
+    "realized": variance.realized,
+}
 EWMA_WEIGHT = 0.06
 # sqrt(mean r^2 / mean p) of the S&P 500; only places the clips of standardised returns
 RETURN_PER_PROXY = 1.27
@@ -48,8 +52,9 @@ class BaseSeries:
         As of `volassets.market.bars`.
     calendar : SessionCalendar
         Calendar of the ticker's exchange.
-    proxy : {"gk_overnight", "squared_return"}
-        Variance proxy: Garman-Klass plus squared overnight return, or the squared close-to-close return.
+    proxy : {"gk_overnight", "squared_return", "realized"}
+        Variance proxy: Garman-Klass plus squared overnight return, the squared close-to-close return, or the bars' own
+        realized variance.
     """
 
     def __init__(self, bars: pd.DataFrame, calendar: SessionCalendar, proxy: str) -> None:

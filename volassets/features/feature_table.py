@@ -32,8 +32,8 @@ def build_features(
         Calendar of the ticker's exchange.
     lags : sequence of int
         Return lags among the features.
-    proxy : {"gk_overnight", "squared_return"}
-        Daily variance proxy; `squared_return` for close-only bars.
+    proxy : {"gk_overnight", "squared_return", "realized"}
+        Daily variance proxy; `squared_return` for close-only bars, `realized` for bars with `realized_variance`.
 
     Returns
     -------

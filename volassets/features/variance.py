@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.market.bars import total_return_factor
+from volassets.errors import InputError
+from volassets.market.bars import REALIZED, total_return_factor
 
 CLOSE_WEIGHT = 2 * np.log(2) - 1
 TRADING_DAYS = 252
@@ -45,6 +46,24 @@ def overnight_return(bars: pd.DataFrame) -> pd.Series:
 def close_to_close(bars: pd.DataFrame) -> pd.Series:
     """Return r_t^2; NaN on the first row."""
     return log_return(bars) ** 2
+
+
+def realized(bars: pd.DataFrame) -> pd.Series:
+    """Return the realized variance that the source has measured, overnight included; NaN on the first row.
+
+    The first row is left out because the other proxies have none there either.
+
+    Raises
+    ------
+    InputError
+        If the bars have no such column.
+    """
+    if REALIZED not in bars:
+        raise InputError(
+            f'proxy = "realized" needs bars with the column {REALIZED}: add it to the file, or set proxy = '
+            '"gk_overnight".'
+        )
+    return bars[REALIZED].where(np.arange(len(bars)) > 0)
 
 
 def parkinson(bars: pd.DataFrame) -> pd.Series:

@@ -21,6 +21,7 @@ from volassets.market.bar_warnings import WARNINGS
 from volassets.market.bars import BAR_COLUMNS, PRICE_COLUMNS
 from volassets.market.calendar import SessionCalendar
 from volassets.market.findings import Check, Finding, Found, History
+from volassets.market.realized_variance import missing_realized_variance, wrong_unit
 
 FLAT_SHARE = 0.5
 # Sessions in a row without a bar that are a hole in daily bars, and no spacing.
@@ -38,7 +39,7 @@ def check_bars(
     broken_shape = _shape(ticker, bars)
     if broken_shape:
         return bars, [broken_shape]
-    history = History(ticker, bars, calendar, pd.Timestamp(now).tz_convert("UTC"), ranges=proxy != "squared_return")
+    history = History(ticker, bars, calendar, pd.Timestamp(now).tz_convert("UTC"), proxy)
     errors = _findings(history, "error", _BASIC_ERRORS)
     if errors:
         return bars, errors
@@ -181,4 +182,6 @@ _ERRORS: dict[str, Check] = {
     "irregular_spacing": _irregular,
     "constant_price": _constant,
     "no_ranges": _no_ranges,
+    "no_realized_variance": missing_realized_variance,
+    "realized_unit": wrong_unit,
 }

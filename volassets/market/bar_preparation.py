@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
+from volassets.market.bars import REALIZED
 from volassets.market.findings import Found, History
 
 # A range that misses the open or close by more is a wrong price, not rounding.
@@ -22,7 +23,7 @@ def prepare(history: History) -> Iterator[tuple[str, History, Found]]:
     """Yield the history after each step, with the step's name and findings; dates are sorted and unique."""
     for name, step in STEPS.items():
         bars, found = step(history)
-        history = History(history.ticker, bars, history.calendar, history.now, history.ranges)
+        history = History(history.ticker, bars, history.calendar, history.now, history.proxy)
         yield name, history, found
 
 
@@ -56,9 +57,8 @@ def _merge_evenings(history: History) -> tuple[pd.DataFrame, Found]:
     if history.calendar.name not in EVENING_OPENINGS or not sunday.any():
         return bars, []
     session = pd.Series(dates.where(~sunday, dates + pd.Timedelta(days=1)), index=bars.index, name="date")
-    merged = bars.groupby(session.to_numpy()).agg(
-        {"open": "first", "high": "max", "low": "min", "close": "last", "adj_close": "last", "volume": "sum"}
-    )
+    rules = {"open": "first", "high": "max", "low": "min", "close": "last", "adj_close": "last", "volume": "sum"}
+    merged = bars.groupby(session.to_numpy()).agg(rules | ({REALIZED: "sum"} if REALIZED in bars else {}))
     # A Sunday whose Monday is not there yet would be a session of an hour.
     alone = sunday & ~session.isin(dates).to_numpy()
     merged = merged[~merged.index.isin(session[alone])].rename_axis("date")

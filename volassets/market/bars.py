@@ -2,7 +2,7 @@
 
 Bars are a DataFrame with the columns `BAR_COLUMNS`, float64, and a DatetimeIndex named ``date``: session
 dates at midnight without time zone, strictly increasing. `volume` is 0.0 where there is none, and `adj_close`
-equals `close` where there is none.
+equals `close` where there is none. A seventh column `REALIZED` is there where the source measures variance itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import pandas as pd
 
 BAR_COLUMNS = ("open", "high", "low", "close", "adj_close", "volume")
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
+REALIZED = "realized_variance"
+"""Daily variance that the source has measured from intraday returns, overnight included; decimal, NaN where unknown."""
 
 
 def as_bars(frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,11 +29,16 @@ def as_bars(frame: pd.DataFrame) -> pd.DataFrame:
         bars["adj_close"] = bars["close"]
     if "volume" not in bars:
         bars["volume"] = 0.0
-    bars = bars[list(BAR_COLUMNS)].astype("float64")
+    bars = bars[[*BAR_COLUMNS, *optional_columns(bars)]].astype("float64")
     # One resolution, because hashes of the bars look at the index's integers.
     bars.index = pd.DatetimeIndex(bars.index).as_unit("ns").rename("date")
     bars.columns.name = None
     return bars
+
+
+def optional_columns(bars: pd.DataFrame) -> list[str]:
+    """Return the columns of `bars` beyond `BAR_COLUMNS` that this project knows: `REALIZED`, or none."""
+    return [REALIZED] if REALIZED in bars else []
 
 
 def total_return_factor(bars: pd.DataFrame) -> pd.Series:

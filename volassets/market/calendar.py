@@ -176,6 +176,17 @@ def named_calendar(name: str) -> SessionCalendar:
     return SessionCalendar(name, days, recorded, week, str(exchange.tz), close)
 
 
+def schedule(calendar: SessionCalendar, first: date, last: date) -> pd.DataFrame:
+    """Return the sessions from the day before `first` to the day after `last` with their opening and close in UTC.
+
+    Columns session, opens and closes, without time zone; early closes are as the exchange recorded them.
+    """
+    margin = pd.Timedelta(days=1)
+    listed = _exchange(calendar.name).schedule.loc[pd.Timestamp(first) - margin : pd.Timestamp(last) + margin]
+    utc = {name: listed[column].dt.tz_localize(None) for name, column in (("opens", "open"), ("closes", "close"))}
+    return pd.DataFrame(utc).rename_axis("session").reset_index()
+
+
 def _exchange(name: str) -> Any:
     """Return the exchange's calendar over as much of 1990..2049 as it records."""
     from exchange_calendars import get_calendar

@@ -1,7 +1,8 @@
 """Your own prices: a directory with one file per ticker, ``TICKER.csv`` or ``TICKER.parquet``.
 
-Columns date, open, high, low, close and, where there are any, adj_close and volume, in any of the layouts that
-`volassets.market.price_tables` reads.
+Columns date, open, high, low, close and, where there are any, adj_close, volume and realized_variance, in any of the
+layouts that `volassets.market.price_tables` reads. The realized variance may also be in a file of its own,
+``realized/TICKER.csv`` with date and realized_variance.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.market.price_tables import read_bars
+from volassets.market.bars import REALIZED
+from volassets.market.price_tables import read_bars, read_realized_variance
 
 MAX_BYTES = 100_000_000
 SUFFIXES = (".csv", ".parquet")
+MEASURES = "realized"
 
 
 class CsvSource:
@@ -47,8 +50,12 @@ class CsvSource:
             Hostile name, no file, unreadable file, wrong columns, numbers or dates; file and line are named.
         """
         path = self._path(ticker)
-        text = _parquet_text(path) if path.suffix.lower() == ".parquet" else _text(path)
-        return read_bars(text, path.name, self.close_only)
+        bars = read_bars(_table_text(path), path.name, self.close_only)
+        folder = self.directory / MEASURES
+        if not folder.is_dir() or not CsvSource(folder).known(ticker):
+            return bars
+        measured = CsvSource(folder)._path(ticker)
+        return bars.assign(**{REALIZED: read_realized_variance(_table_text(measured), f"{MEASURES}/{measured.name}")})
 
     def known(self, ticker: str) -> bool:
         """Return whether a file of that name is there."""
@@ -65,6 +72,8 @@ class CsvSource:
         taken, left = set(), []
         for name in self._names():
             stem, _, suffix = name.rpartition(".")
+            if name == MEASURES:
+                continue
             try:
                 if f".{suffix.lower()}" not in SUFFIXES:
                     raise InputError(name)
@@ -104,6 +113,10 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the file and its permissions.") from None
+
+
+def _table_text(path: Path) -> str:
+    return _parquet_text(path) if path.suffix.lower() == ".parquet" else _text(path)
 
 
 def _text(path: Path) -> str:

@@ -39,13 +39,18 @@ Found: TypeAlias = Iterable[tuple[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class History:
-    """The bars of one ticker under check at the moment `now`, in UTC; with `ranges` opens, highs and lows count."""
+    """The bars of one ticker under check at the moment `now`, in UTC, for the variance proxy `proxy`."""
 
     ticker: str
     bars: pd.DataFrame
     calendar: SessionCalendar
     now: pd.Timestamp
-    ranges: bool
+    proxy: str
+
+    @property
+    def ranges(self) -> bool:
+        """Whether opens, highs and lows count."""
+        return self.proxy != "squared_return"
 
     @property
     def dates(self) -> pd.DatetimeIndex:

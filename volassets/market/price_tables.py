@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.market.bars import as_bars
+from volassets.market.bars import REALIZED, as_bars
 from volassets.market.dates import parse_dates
 
 SEPARATORS = (",", ";", "\t", "|")
 RANGE = ("open", "high", "low")
 PRICES = (*RANGE, "close", "adj_close")
+NUMBERS = (*PRICES, "volume", REALIZED)
+MAY_BE_EMPTY = ("volume", REALIZED)
 # Lines above the header: disclaimers, Excel's `sep=;`.
 HEADER_WITHIN = 20
 _ALIASES = {
@@ -87,11 +89,30 @@ def read_bars(text: str, where: str, close_only: bool = False) -> pd.DataFrame:
     return bars
 
 
-def _read_table(text: str, where: str) -> Table:
+def read_realized_variance(text: str, where: str) -> pd.Series:
+    """Return the column ``realized_variance`` of a text table with a column ``date``, by date.
+
+    Raises
+    ------
+    InputError
+        Wrong columns, numbers, dates or order, with the line.
+    """
+    table = _read_table(text, where, wanted=REALIZED)
+    missing = [name for name in ("date", REALIZED) if name not in table.columns]
+    if missing:
+        raise InputError(f"{where} has no column {' and '.join(missing)}: it needs date and {REALIZED}.")
+    dates = parse_dates(table.columns["date"], table.lines, where)
+    _check_order(dates, table)
+    table.columns = {REALIZED: table.columns[REALIZED]}
+    values = _numbers(table).get(REALIZED, np.full(len(dates), np.nan))
+    return pd.Series(values, index=dates, name=REALIZED)
+
+
+def _read_table(text: str, where: str, wanted: str = "close") -> Table:
     if not text.strip():
         raise InputError(f"{where} is empty: it needs a line of column names and one line per day.")
     lines = text.splitlines()
-    first, separator, notes = _find_header(lines, where)
+    first, separator, notes = _find_header(lines, wanted)
     reader = csv.reader(
         io.StringIO("\n" * first + "\n".join(lines[first:]), newline=""),
         delimiter=separator,
@@ -125,13 +146,13 @@ def _read_table(text: str, where: str) -> Table:
     return table
 
 
-def _find_header(lines: Sequence[str], where: str) -> tuple[int, str, list[str]]:
-    """Return the position of the first line that names a date and a close, its separator, and the notes on it."""
+def _find_header(lines: Sequence[str], wanted: str) -> tuple[int, str, list[str]]:
+    """Return the position of the first line that names a date and `wanted`, its separator, and the notes on it."""
     filled = [(position, line) for position, line in enumerate(lines) if line.strip()]
     for position, line in filled[:HEADER_WITHIN]:
         for separator in sorted(SEPARATORS, key=line.count, reverse=True):
             names = {_plain(cell) for cell in line.split(separator)}
-            if {"date", "close"} <= _canonical(names) or (names & {"close"} and names & {"price", ""}):
+            if {"date", wanted} <= _canonical(names) or (names & {"close"} and names & {"price", ""}):
                 above = position - filled[0][0]
                 return position, separator, [f"{above} line{'s' * (above > 1)} above the header left out"] * (above > 0)
     position, line = filled[0]
@@ -177,7 +198,7 @@ def _column_names(cells: Sequence[str], where: str, notes: list[str]) -> list[st
         notes.append(f"{cells[volumes[0]]} is the volume" + (f", not {others}" if others else ""))
     if names and not names[0] and "date" not in names:
         names[0] = "date"
-    for name in ("date", *PRICES, "volume"):
+    for name in ("date", *NUMBERS):
         if names.count(name) > 1:
             raise InputError(f"{where} names the column {name!r} twice. Remove one.")
     return names
@@ -210,7 +231,7 @@ def _refuse_times(table: Table) -> None:
 
 def _plain_numbers(table: Table, separator: str) -> None:
     """Rewrite the number cells with a decimal point and nothing else, where they allow one reading only."""
-    names = [name for name in (*PRICES, "volume") if name in table.columns]
+    names = [name for name in NUMBERS if name in table.columns]
     for name in names:
         cells = [_GAPS.sub("", cell) for cell in table.columns[name]]
         signed = [cell for cell in cells if cell.lower() not in _MISSING]
@@ -264,13 +285,13 @@ def _decimal_mark(numbers: Sequence[str], separator: str, where: str) -> str:
 def _numbers(table: Table) -> dict[str, np.ndarray]:
     """Return the number columns as float64; an empty volume is NaN, an optional column without any entry left out."""
     numbers = {}
-    for name in (*PRICES, "volume"):
+    for name in NUMBERS:
         cells = table.columns.get(name)
-        if cells is None or (name in ("adj_close", "volume") and all(cell.lower() in _MISSING for cell in cells)):
+        if cells is None or (name in ("adj_close", *MAY_BE_EMPTY) and all(cell.lower() in _MISSING for cell in cells)):
             continue
         empty = [cell.lower() in _MISSING for cell in cells]
         for cell, line, missing in zip(cells, table.lines, empty, strict=True):
-            if _NUMBER.fullmatch(cell) or (missing and name == "volume"):
+            if _NUMBER.fullmatch(cell) or (missing and name in MAY_BE_EMPTY):
                 continue
             problem = "is missing" if missing else f"= {cell[:40]!r} is not a number"
             raise InputError(

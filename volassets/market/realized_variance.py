@@ -31,7 +31,10 @@ def missing_realized_variance(history: History) -> Found:
         return history.found(every_day, message)
     values = history.bars[REALIZED].to_numpy()
     message = f"{REALIZED} is missing, zero or negative on {{dates}}. Complete it, leave these rows out, {otherwise}"
-    return history.found(~(np.isfinite(values) & (values > 0)), message)
+    wrong = ~(np.isfinite(values) & (values > 0))
+    # No proxy has a first row: it has no overnight return.
+    wrong[0] = False
+    return history.found(wrong, message)
 
 
 def wrong_unit(history: History) -> Found:

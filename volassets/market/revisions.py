@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from volassets.market.bars import BAR_COLUMNS, as_bars
+from volassets.market.bars import BAR_COLUMNS, as_bars, optional_columns
 
 # Vendors send single-precision numbers: the last digits vary between answers without meaning anything.
 NOISE = 1e-6
@@ -65,16 +65,22 @@ def _revisions(ticker: str, stored: pd.DataFrame, fetched: pd.DataFrame, seen_at
         span = (stored.index >= fetched.index[0]) & (stored.index <= fetched.index[-1])
     else:
         span = np.zeros(len(stored), dtype=bool)
-    old = stored.loc[span, list(BAR_COLUMNS)]
-    new = fetched.reindex(old.index)[list(BAR_COLUMNS)]
+    # A measure that the source has begun or ceased to give differs on every day that it covers.
+    optional = optional_columns(stored) or optional_columns(fetched)
+    columns = [*BAR_COLUMNS, *optional]
+    old = stored.loc[span].reindex(columns=columns)
+    withdrawn = ~old.index.isin(fetched.index)
+    new = fetched.reindex(index=old.index, columns=columns)
     differs = ~_close(old, new, NOISE)
-    differs[:, BAR_COLUMNS.index("adj_close")] &= ~_close(old["adj_close"], new["adj_close"], SCALE_NOISE)
+    differs[:, columns.index("adj_close")] &= ~_close(old["adj_close"], new["adj_close"], SCALE_NOISE)
+    for name in optional:
+        differs[:, columns.index(name)] &= ~(old[name].isna() & new[name].isna()).to_numpy() | withdrawn
     row, column = np.nonzero(differs)
     return pd.DataFrame(
         {
             "ticker": ticker,
             "date": old.index[row],
-            "column": np.array(BAR_COLUMNS, dtype=object)[column],
+            "column": np.array(columns, dtype=object)[column],
             "old": old.to_numpy()[row, column],
             "new": new.to_numpy()[row, column],
             "seen_at": seen_at,

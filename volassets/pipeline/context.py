@@ -13,7 +13,7 @@ import pandas as pd
 from volassets.clock import utc_now
 from volassets.errors import InputError, VolassetsError
 from volassets.features.catalogue import catalogue, outcomes
-from volassets.market.bars import BAR_COLUMNS
+from volassets.market.bars import BAR_COLUMNS, REALIZED
 from volassets.market.calendar import SessionCalendar, calendar_for
 from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
@@ -135,10 +135,11 @@ class Context:
         wanted = [ticker for ticker in tickers if ticker not in self._bars]
         if not wanted:
             return
-        stored = self.warehouse.read("raw_prices", columns=["ticker", "date", *BAR_COLUMNS], ticker=wanted)
+        columns = ["ticker", "date", *BAR_COLUMNS, REALIZED]
+        stored = self.warehouse.read("raw_prices", columns=columns, ticker=wanted)
         found = {str(name): rows.drop(columns="ticker") for name, rows in stored.groupby("ticker", sort=False)}
         none = stored.iloc[:0].drop(columns="ticker")
-        self._bars.update({ticker: by_date(found.get(ticker, none)) for ticker in wanted})
+        self._bars.update({ticker: _measured(by_date(found.get(ticker, none))) for ticker in wanted})
 
     def set_bars(self, ticker: str, bars: pd.DataFrame) -> None:
         """Take `bars` for the stored ones of `ticker`: they have just been written, or are about to be."""
@@ -256,6 +257,10 @@ class TickerContext:
         """Return that no bar leads to a session of `month`; empty where one does."""
         text = f"no bar of {self.ticker} has its next session in {month:%Y-%m}: it was not traded"
         return "" if self.fingerprints.has_origins(month) else text
+
+
+def _measured(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars if bars[REALIZED].notna().any() else bars.drop(columns=REALIZED)
 
 
 def by_date(rows: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.features.base_series import BaseSeries
-from volassets.market.bars import BAR_COLUMNS
+from volassets.market.bars import BAR_COLUMNS, REALIZED
 from volassets.market.calendar import SessionCalendar
 from volassets.models.protocol import TRADING_DAYS, Model
 from volassets.settings import Settings
@@ -114,7 +114,8 @@ class Fingerprints:
         # One ticker alone is a pool too, as in the leakage audit.
         self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
         self._frame = bars
-        values = bars[list(BAR_COLUMNS)].to_numpy(np.float64)
+        measured = [REALIZED] if hashes.settings.proxy == "realized" else []
+        values = bars.reindex(columns=[*BAR_COLUMNS, *measured]).to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
         self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
         self._fits: dict[tuple[str, pd.Timestamp], str] = {}

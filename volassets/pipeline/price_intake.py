@@ -15,6 +15,7 @@ import pandas as pd
 from volassets.errors import InputError, VolassetsError
 from volassets.file_lock import FileLock
 from volassets.market.bar_errors import check_bars, require_valid
+from volassets.market.bars import REALIZED
 from volassets.market.findings import Finding
 from volassets.market.revisions import Update, update_bars
 from volassets.pipeline.cells import Partition
@@ -108,7 +109,10 @@ def _checked(context: Context, ticker: str) -> tuple[pd.DataFrame, list[Finding]
     fetched = context.source(ticker).fetch(ticker)
     if fetched.attrs.get("reading"):
         context.log(f"{ticker}: {fetched.attrs['reading']}")
-    return check_bars(ticker, fetched, context.calendar(ticker), now=context.now, proxy=context.settings.proxy)
+    settings, calendar = context.settings, context.calendar(ticker)
+    if REALIZED in fetched and settings.realized_unit == "annualised_volatility":
+        fetched[REALIZED] = fetched[REALIZED] ** 2 / calendar.sessions_per_year
+    return check_bars(ticker, fetched, calendar, now=context.now, proxy=settings.proxy)
 
 
 def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:

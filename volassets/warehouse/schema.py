@@ -54,6 +54,7 @@ RAW_PRICES = Table(
         Column("close", "DOUBLE", "Closing price, adjusted for nothing."),
         Column("adj_close", "DOUBLE", "Close adjusted for splits and dividends; the close where there is none."),
         Column("volume", "DOUBLE", "Units traded; 0 where there is none."),
+        number("realized_variance", "Daily variance that the source measured, decimal; NULL where it gives none."),
         Column("source", "VARCHAR", "Where the bar came from: bundled, csv or yfinance."),
         Column("fetched_at", "TIMESTAMP", "When the row was first written with these values, UTC."),
     ),

@@ -105,6 +105,7 @@ ERRORS = {
     "irregular_spacing": (lambda b: b.iloc[::5], 299),
     "constant_price": (lambda b: b.assign(open=5.0, high=6.0, low=4.0, close=5.0, adj_close=5.0), 5),
     "no_ranges": (_flattened, 800),
+    "realized_unit": (lambda b: b.assign(realized_variance=2.5), N),
 }
 CASES = {
     "missing_sessions": (lambda b: b.drop(b.index[[50, 51, 70]]), 3),
@@ -148,7 +149,8 @@ def test_warnings_are_found_with_their_rows(bars: pd.DataFrame, check: str) -> N
 
 
 def test_every_check_is_tested() -> None:
-    assert set(ERRORS) == {*_BASIC_ERRORS, *_ERRORS}
+    # The other proxies do not need it: see test_realized_variance.
+    assert {*ERRORS, "no_realized_variance"} == {*_BASIC_ERRORS, *_ERRORS}
     assert set(CASES) | {"old_bars", "guessed_calendar"} == set(WARNINGS)
 
 

@@ -87,7 +87,14 @@ def test_a_run_over_many_tickers_draws_nothing(context: Context, monkeypatch: py
 def test_lineage_names_columns_that_exist(settings: Settings) -> None:
     declared = tables(settings)
     listed = _steps(settings)
-    cases = ("realized_vol_features", "lag_analysis", "garch_forecasts", "benchmark_forecasts", "risk_forecasts", "comparison_reports")
+    cases = (
+        "realized_vol_features",
+        "lag_analysis",
+        "garch_forecasts",
+        "benchmark_forecasts",
+        "risk_forecasts",
+        "comparison_reports",
+    )
     for step in (listed[name] for name in cases):
         for column, sources in metadata.lineage(step)["dagster/column_lineage"].deps_by_column.items():
             assert column in declared[step.table].column_names, (step.table, column)
