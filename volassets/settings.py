@@ -10,13 +10,11 @@ import json
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -32,10 +30,8 @@ from pydantic import (
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
+from volassets.settings_sources import FILE_NAME, HOME_VARIABLE, read_environment, read_file, spec_fields
 
-FILE_NAME = "volassets.toml"
-HOME_VARIABLE = "VOLASSETS_HOME"
-PREFIX = "VOLASSETS_"
 TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=&-]{0,31}")
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 # Fields of `Settings` that are no keys.
@@ -305,13 +301,13 @@ def load_settings(
         Unreadable file, unknown key, wrong type or impossible value, with the key named.
     """
     home = home or home_directory()
-    values = _read_file(home / FILE_NAME)
+    values = read_file(home / FILE_NAME)
     sections = {
         name: values.pop(name)
         for name in list(values)
         if isinstance(values[name], dict) and name not in Settings.model_fields
     }
-    given = _merge_environment(environment, sections) | dict(overrides or {})
+    given = read_environment(environment, sections, _keys()) | dict(overrides or {})
     values.update(given)
     source = {key: given[key] for key in ("source", "csv_dir") if key in given}
     if source and isinstance(values.get("sources"), dict) and "sources" not in given:
@@ -331,6 +327,10 @@ def load_settings(
     return settings
 
 
+def _keys() -> dict[str, Any]:
+    return {key: field for key, field in Settings.model_fields.items() if key not in INTERNAL}
+
+
 def _require_members(settings: Settings, model: Model) -> None:
     """Refuse a combination of models that do not exist, or that a run would not fit."""
     for member in model.member_names:
@@ -344,54 +344,6 @@ def _require_members(settings: Settings, model: Model) -> None:
                 f"({', '.join(settings.models)}): add it to them, leave {model.name} out, or take {member} out of "
                 f"`members` in the section [{model.name}]."
             )
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as settings: {error}. Correct the file, or move it away to start from the defaults."
-        ) from None
-
-
-def _merge_environment(environment: Mapping[str, str], sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what `VOLASSETS_<KEY>` gives and put `VOLASSETS_<MODEL>_<KEY>` into `sections`; refuse unknown ones."""
-    values: dict[str, Any] = {}
-    own = {key: field for key, field in Settings.model_fields.items() if key not in INTERNAL}
-    known = {f"{PREFIX}{key}".upper(): ("", key, field) for key, field in own.items()}
-    for name, model in MODELS.items():
-        known |= {f"{PREFIX}{name}_{key}".upper(): (name, key, field) for key, field in spec_fields(model).items()}
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable == HOME_VARIABLE:
-            continue
-        if variable not in known:
-            raise InputError(
-                f"{variable} is set, but no setting has that name: unset it, or correct its name; `{FILE_NAME}` lists "
-                "every key."
-            )
-        section, key, field = known[variable]
-        (sections.setdefault(section, {}) if section else values)[key] = _parse(text, field.annotation)
-    return values
-
-
-def _parse(text: str, annotation: Any) -> Any:
-    """Return what TOML would give; a list is JSON, or entries with commas between them."""
-    if get_origin(annotation) is tuple and not text.lstrip().startswith("["):
-        entry = get_args(annotation)[0]
-        entry = getattr(entry, "__origin__", entry)
-        return [_parse(part.strip(), entry) for part in text.split(",")] if text.strip() else []
-    if get_origin(annotation) in (tuple, dict) or annotation in (int, float, bool):
-        with suppress(ValueError):
-            return json.loads(text)
-    return text
-
-
-def spec_fields(model: type[Model]) -> dict[str, Any]:
-    """Return the fields of a model's specification, its settings, by name."""
-    return getattr(model, "__pydantic_fields__", {})
 
 
 def _first_error(error: ValidationError, where: str) -> str:

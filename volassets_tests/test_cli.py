@@ -23,7 +23,8 @@ from click.testing import CliRunner, Result
 import volassets
 from volassets.cli import cli
 from volassets.reporting import console
-from volassets.settings import PREFIX, load_settings
+from volassets.settings import load_settings
+from volassets.settings_sources import PREFIX
 from volassets_tests.command_lines import commands, split, understood
 
 PROGRAM = [sys.executable, "-W", "ignore", "-m", "volassets"]

@@ -23,7 +23,8 @@ import pytest
 
 from volassets.cli import cli
 from volassets.models.registry import MODELS
-from volassets.settings import HOME_VARIABLE, PREFIX, Settings
+from volassets.settings import Settings
+from volassets.settings_sources import HOME_VARIABLE, PREFIX
 from volassets_tests.command_lines import split, understood
 from volassets_tests.models.windows import origins_after, window_of
 

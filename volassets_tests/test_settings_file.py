@@ -13,8 +13,9 @@ import pytest
 
 from volassets.errors import InputError
 from volassets.models.registry import MODELS
-from volassets.settings import PREFIX, Settings, TickerSource, load_settings
+from volassets.settings import Settings, TickerSource, load_settings
 from volassets.settings_file import add, default_text, ensure_home, remember, remove
+from volassets.settings_sources import PREFIX
 
 
 @pytest.fixture(autouse=True)

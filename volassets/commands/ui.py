@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from volassets.errors import InputError
-from volassets.settings import HOME_VARIABLE, load_settings
+from volassets.settings import load_settings
 from volassets.settings_file import ensure_home
+from volassets.settings_sources import HOME_VARIABLE
 
 HOST = "127.0.0.1"
 PORTS = 65536

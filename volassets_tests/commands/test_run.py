@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from volassets.cli import cli
-from volassets.settings import PREFIX, load_settings
+from volassets.settings import load_settings
+from volassets.settings_sources import PREFIX
 from volassets.warehouse.store import open_warehouse
 
 pytestmark = pytest.mark.slow

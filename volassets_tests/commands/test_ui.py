@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from volassets.cli import cli
 from volassets.commands import ui
-from volassets.settings import PREFIX
+from volassets.settings_sources import PREFIX
 
 
 @pytest.fixture(autouse=True)

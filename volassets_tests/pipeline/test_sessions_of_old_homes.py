@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from volassets.cli import cli
-from volassets.settings import HOME_VARIABLE
+from volassets.settings_sources import HOME_VARIABLE
 from volassets_tests.conftest import simulate_bars
 
 COIN, STOCK = "DOGE-USD", "ACME"

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volassets.settings import HOME_VARIABLE, Settings, load_settings
+from volassets.settings import Settings, load_settings
+from volassets.settings_sources import HOME_VARIABLE
 from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
 
 TICKER = "^GSPC"

@@ -16,7 +16,8 @@ from volassets.reporting.panel_page import panel_page
 from volassets.reporting.report_files import write_report
 from volassets.reporting.sections import scores, strategies
 from volassets.reporting.ticker_page import ticker_page
-from volassets.settings import HOME_VARIABLE, Settings, load_settings
+from volassets.settings import Settings, load_settings
+from volassets.settings_sources import HOME_VARIABLE
 from volassets.warehouse.store import Replacement, Warehouse, open_warehouse
 from volassets_tests.reporting.conftest import FILE, MODELS, TICKER, audit
 
