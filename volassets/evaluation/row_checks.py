@@ -9,7 +9,7 @@ import pandas as pd
 
 from volassets.market.findings import Finding
 
-# Fewer origins than this may agree by chance or because the month has just begun.
+# Fewer origins than this may agree by chance or because the month has just started.
 FROZEN_ORIGINS = 5
 # Independent outcomes below which a share says nothing; outcomes of horizon h overlap, so n / h counts.
 COVERAGE_OUTCOMES = 50

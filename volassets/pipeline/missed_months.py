@@ -15,7 +15,7 @@ from volassets.timing import months_between
 StoredMonths = Mapping[str, set[pd.Timestamp]]
 """Every step of a ticker and month, to the months that are stored with all of the home's models."""
 
-# A month that was begun and not finished is asked for again this long; older ones are a person's decision.
+# A month that was started and not finished is asked for again this long; older ones are a person's decision.
 RECENT_MONTHS = 12
 ONE_MONTH = pd.offsets.MonthBegin(1)
 
@@ -23,17 +23,17 @@ ONE_MONTH = pd.offsets.MonthBegin(1)
 def missing_months(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timestamp]:
     """Return the months of a ticker to compute in full, in order.
 
-    These are all months after the newest one that was begun, up to the running month `now`, however many ticks were
-    missed, and the recent months of which some asset is missing. Months before anything was begun are history that
+    These are all months after the newest one that was started, up to the running month `now`, however many ticks were
+    missed, and the recent months of which some asset is missing. Months before anything was started are history that
     nobody has asked for; a new ticker starts with the running month.
     """
-    begun = {month for months in stored.values() for month in months if month <= now}
-    if not begun:
+    started = {month for months in stored.values() for month in months if month <= now}
+    if not started:
         return [now]
     complete = set.intersection(*stored.values())
-    late = months_between(max(begun) + ONE_MONTH, now) if max(begun) < now else []
+    late = months_between(max(started) + ONE_MONTH, now) if max(started) < now else []
     oldest = now - pd.DateOffset(months=RECENT_MONTHS - 1)
-    return sorted({*late, *(month for month in begun - complete if month >= oldest)})
+    return sorted({*late, *(month for month in started - complete if month >= oldest)})
 
 
 def months_to_update(stored: StoredMonths, now: pd.Timestamp) -> list[pd.Timestamp]:
@@ -65,7 +65,7 @@ def stored_months(
             )
             for step in grid
         }
-        begun = set().union(*by_step.values())
+        started = set().union(*by_step.values())
         for step in grid:
-            by_step[step.name] |= {month for month in begun if not step.asked_for(settings, month)}
+            by_step[step.name] |= {month for month in started if not step.asked_for(settings, month)}
     return found

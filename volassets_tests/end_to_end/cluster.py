@@ -62,7 +62,7 @@ class Cluster:
     ----------
     folder : Path
     environment : dict
-        What every machine is told.
+        Settings of every machine.
     postgres_server, broker : Program
     objects : ObjectStore
     daemon : Program

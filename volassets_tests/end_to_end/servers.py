@@ -153,7 +153,7 @@ def require(program: str, package: str) -> str:
 
 @contextlib.contextmanager
 def redis(folder: Path) -> Iterator[tuple[Program, int]]:
-    """Run a redis server that keeps what it is told over a restart."""
+    """Run a redis server that keeps what it is given over a restart."""
     port = free_port()
     options = {"port": port, "bind": HOST, "dir": str(folder), "appendonly": "yes", "save": "", "daemonize": "no"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]

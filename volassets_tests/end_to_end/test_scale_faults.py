@@ -66,7 +66,7 @@ def during(work: threading.Thread, seconds: float) -> None:
 
 @pytest.mark.parametrize("fault", ["busy", "paused"])
 @pytest.mark.parametrize("asked", ["write", "read"])
-def test_a_fault_of_some_seconds_is_sat_out(warehouse: Warehouse, proxy: Proxy, fault: str, asked: str) -> None:
+def test_a_fault_of_some_seconds_is_waited_out(warehouse: Warehouse, proxy: Proxy, fault: str, asked: str) -> None:
     write(warehouse, "h1")
     answers: list[list[str]] = []
 

@@ -26,7 +26,7 @@ MODELS = ("naive", "garch", "log_har", "elastic_net")
 
 
 class Fixed:
-    """A source that gives the bars it is told to."""
+    """A source that gives the bars that a test sets."""
 
     name = "csv"
 

@@ -99,7 +99,7 @@ def pages(full_store: Warehouse, settings: Settings) -> dict[str, str]:
 
 
 def console(printed: str) -> list[str]:
-    """Return the lines of the page's console, which is where refused requests and errors are told."""
+    """Return the lines of the page's console, which lists refused requests and errors."""
     return [line for line in printed.splitlines() if "CONSOLE" in line]
 
 
