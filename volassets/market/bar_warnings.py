@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from volassets.market.bars import factor_step
+from volassets.market.bars import COARSE_SHARE, factor_step
 from volassets.market.calendar import DEFAULT, SEVEN_DAYS, has_known_notation
 from volassets.market.findings import Check, Found, History, dates_text
 from volassets.market.suspect_ranges import TIMES, suspect_ranges
@@ -19,7 +19,6 @@ HALT_SESSIONS = 20
 # Bars off the calendar that are special sessions, as on a Saturday or for a festival.
 SPECIAL_SHARE = 0.01
 USUAL_WINDOW = 66
-STILL_SHARE = 0.2
 # Calendar days that the longest default horizon reaches.
 FORECAST_DAYS = 31
 STALE_OPEN_SHARE = 0.05
@@ -168,12 +167,13 @@ def _tick_size(history: History) -> Found:
     steps = close.diff().abs()
     still = steps == 0
     share = float(still.iloc[1:].mean())
-    if share <= STILL_SHARE or not (steps > 0).any():
+    if share <= COARSE_SHARE or not (steps > 0).any():
         return []
     tick = float(steps[steps > 0].quantile(0.05))
     message = (
         f"{still.sum()} of {len(close) - 1} returns are zero ({share:.0%}), and a step of the price is {tick:g}, "
-        f"{tick / close.median():.1%} of it: forecasts of such prices, a GARCH's first of all, are coarse."
+        f"{tick / close.median():.1%} of it: forecasts of such prices are coarse, and a GARCH that degenerates on them "
+        "is replaced (`SELECT model, message FROM fits WHERE NOT converged`). Prefer log_har, or leave the ticker out."
     )
     return history.found(still, message)
 

@@ -14,6 +14,8 @@ BAR_COLUMNS = ("open", "high", "low", "close", "adj_close", "volume")
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
 REALIZED = "realized_variance"
 """Daily variance that the source has measured from intraday returns, overnight included; decimal, NaN where unknown."""
+# Prices with more returns of zero than this share move in few ticks.
+COARSE_SHARE = 0.2
 
 
 def as_bars(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,10 +22,12 @@ from volassets.models.garch_estimation import (
     Kind,
     conditional_variance,
     estimate,
+    log_drift,
 )
-from volassets.models.protocol import TRADING_DAYS, Fit, Model, Window, forecast_frame, new_fit, rows_of
+from volassets.models.protocol import Fit, Model, Window, forecast_frame, new_fit, rows_of
 
 PERCENT = 100.0
+LARGEST_LOG_VARIANCE = 50.0
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -38,6 +40,8 @@ class Garch(Model):
     name: ClassVar[str] = "garch"
     family: ClassVar[str] = "garch"
     code_version: ClassVar[str] = "1"
+    # 0.1.0 took degenerate fits for good ones; those of other prices stay.
+    coarse_version: ClassVar[str] = "2"
     recursion: ClassVar[Kind] = "garch"
 
     window: Annotated[
@@ -58,12 +62,12 @@ class Garch(Model):
                 f"{window.ticker} has no varying return before {window.month:%Y-%m-%d}: {self.name} needs prices that "
                 "move. Check the bars or choose a later month."
             )
-        found = estimate(self.recursion, percent, self.distribution)
+        found = estimate(self.recursion, percent, self.distribution, max(window.horizons))
         return new_fit(
             self,
             window,
             pd.DatetimeIndex(returns.index),
-            parameters=_parameters(found, percent, max(window.horizons)),
+            parameters=_parameters(found, percent, max(window.horizons), window.sessions_per_year),
             log_likelihood=found.log_likelihood,
             converged=found.converged,
             message=found.message,
@@ -105,7 +109,7 @@ class Egarch(Garch):
     recursion: ClassVar[Kind] = "egarch"
 
 
-def _parameters(found: Estimate, percent: np.ndarray, longest: int) -> dict[str, Any]:
+def _parameters(found: Estimate, percent: np.ndarray, longest: int, sessions: int) -> dict[str, Any]:
     """Return what the fit's row keeps, JSON types only."""
     kept = found.persistence
     parameters: dict[str, Any] = {
@@ -114,35 +118,25 @@ def _parameters(found: Estimate, percent: np.ndarray, longest: int) -> dict[str,
         "persistence": kept,
         "half_life": float(np.log(0.5) / np.log(kept)) if 0 < kept < 1 else None,
         "at_persistence_bound": bool(kept >= MAX_PERSISTENCE - 1e-6),
-        "unconditional_volatility": _unconditional_volatility(found),
+        "unconditional_volatility": _unconditional_volatility(found, sessions),
         "backcast": found.backcast,
     }
     if found.kind == "egarch":
-        parameters["log_drift"] = _log_drift(found, percent, longest)
+        resids = percent - found.params["mu"]
+        sigma2 = conditional_variance(found.kind, found.params, resids, found.backcast)[:-1]
+        parameters["log_drift"] = log_drift(found.params, percent, sigma2, longest)
     return parameters
 
 
-def _unconditional_volatility(found: Estimate) -> float | None:
+def _unconditional_volatility(found: Estimate, sessions: int) -> float | None:
     """Return the annualised volatility that forecasts tend to, decimal; for egarch that of the mean log variance."""
     if found.persistence >= 1:
         return None
     level = found.params["omega"] / (1 - found.persistence)
-    variance = np.exp(level) if found.kind == "egarch" else level
-    return float(np.sqrt(TRADING_DAYS * variance) / PERCENT)
-
-
-def _log_drift(found: Estimate, percent: np.ndarray, longest: int) -> list[float]:
-    """Return d_1 .. d_longest with E h_{t+k} = exp(d_k + beta^(k-1) ln h_{t+1}) under resampled returns.
-
-    ln h_{t+k} = omega (1 + .. + beta^(k-2)) + sum_j beta^j g(z_{t+k-1-j}) + beta^(k-1) ln h_{t+1} with
-    g(z) = alpha (|z| - sqrt(2/pi)) + gamma z, so each draw contributes the sample mean of exp(beta^j g).
-    """
-    resids = percent - found.params["mu"]
-    z = resids / np.sqrt(conditional_variance(found.kind, found.params, resids, found.backcast)[:-1])
-    omega, alpha, gamma, beta = (found.params[name] for name in ("omega", "alpha", "gamma", "beta"))
-    news = alpha * (np.abs(z) - np.sqrt(2 / np.pi)) + gamma * z
-    steps = [omega * beta**j + float(np.log(np.exp(beta**j * news).mean())) for j in range(longest - 1)]
-    return np.cumsum([0.0, *steps]).tolist()
+    if found.kind == "egarch":
+        # A persistence at its bound tends to no volatility that a number could hold.
+        return float(np.sqrt(sessions * np.exp(level)) / PERCENT) if level < LARGEST_LOG_VARIANCE else None
+    return float(np.sqrt(sessions * level) / PERCENT)
 
 
 def _garch_means(params: dict[str, Any], ahead: np.ndarray, longest: int) -> list[np.ndarray]:

@@ -39,6 +39,15 @@ _SCALE = {"mu": 0.05, "omega": 0.02, "alpha": 0.05, "gamma": 0.1, "beta": 0.05, 
 _EGARCH_SCALE = _SCALE | {"alpha": 0.1, "beta": 0.02}
 _STEP = 1e-6
 _VARIANCE_RANGE = (1e-6, 1e8)
+# A fit has degenerated where its variances do not explain the last returns: mean of e^2 / h outside these.
+EXPLAINED_DAYS = 250
+EXPLAINED = (0.5, 2.0)
+# A jump, such as a devaluation, is no fault of the fit: of one day no more counts.
+MOST_OF_A_DAY = 50.0
+# Or where a volatility is so many times the window's, or less than that part of it. In 2008 a sound one of the S&P 500
+# reached 4.7 times, in variance 22. The window's is that of returns with the largest hundredth cut down to the next.
+FARTHEST_VOLATILITY = 20.0
+USUAL_SHARE = 0.99
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,59 @@ def refusal(kind: Kind, params: dict[str, float], likelihood: float, n: int, ref
     return ""
 
 
-def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") -> Estimate:
+def log_drift(params: dict[str, float], returns: np.ndarray, sigma2: np.ndarray, longest: int) -> list[float]:
+    """Return d_1 .. d_longest with E h_{t+k} = exp(d_k + beta^(k-1) ln h_{t+1}) of an egarch under resampled returns.
+
+    ln h_{t+k} = omega (1 + .. + beta^(k-2)) + sum_j beta^j g(z_{t+k-1-j}) + beta^(k-1) ln h_{t+1} with
+    g(z) = alpha (|z| - sqrt(2/pi)) + gamma z, so each draw contributes the sample mean of exp(beta^j g).
+
+    Parameters
+    ----------
+    returns, sigma2 : ndarray, shape (n,)
+        Of the training window, percent and percent squared.
+    """
+    z = (returns - params["mu"]) / np.sqrt(sigma2)
+    omega, alpha, gamma, beta = (params[name] for name in COEFFICIENTS["egarch"])
+    news = alpha * (np.abs(z) - np.sqrt(2 / np.pi)) + gamma * z
+    steps = [omega * beta**j + float(np.log(np.exp(beta**j * news).mean())) for j in range(longest - 1)]
+    return np.cumsum([0.0, *steps]).tolist()
+
+
+def degeneration(kind: Kind, params: dict[str, float], returns: np.ndarray, backcast: float, longest: int = 1) -> str:
+    """Return how the variances contradict the returns that they are to explain, or an empty text.
+
+    Prices of few ticks have a likelihood without bound: it rises as the variance of the days without a move falls.
+    The optimiser then ends on its constraints and reports success. Bollerslev's variances explain their returns, so
+    that e^2 / h is 1 on average; `EXPLAINED` and `FARTHEST_VOLATILITY` leave room for crises.
+
+    Parameters
+    ----------
+    returns : ndarray, shape (n,)
+        Percent, those of the fit.
+    backcast : float
+        As in `conditional_variance`.
+    longest : int
+        Sessions ahead whose expected variances are judged too; those of garch and gjr stay between h and its mean.
+    """
+    resids = returns - params["mu"]
+    variances = conditional_variance(kind, params, resids, backcast)
+    sigma2 = variances[-EXPLAINED_DAYS - 1 :]
+    explained = float(np.minimum(resids[-EXPLAINED_DAYS:] ** 2 / sigma2[:-1], MOST_OF_A_DAY).mean())
+    if not EXPLAINED[0] <= explained <= EXPLAINED[1]:
+        return f"degenerate: squared returns are {explained:.3g} times their variances over {EXPLAINED_DAYS} days"
+    usual = np.minimum(resids**2, np.quantile(resids**2, USUAL_SHARE)).mean()
+    ahead = [np.log(sigma2)]
+    if kind == "egarch":
+        drift = log_drift(params, returns, variances[:-1], longest)
+        ahead = [d + params["beta"] ** k * ahead[0] for k, d in enumerate(drift)]
+    ratios = np.exp((np.array(ahead) - np.log(usual)) / 2)
+    for ratio in (float(ratios.min()), float(ratios.max())):
+        if not 1 / FARTHEST_VOLATILITY <= ratio <= FARTHEST_VOLATILITY:
+            return f"degenerate: a volatility of {ratio:.3g} times the window's"
+    return ""
+
+
+def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t", longest: int = 1) -> Estimate:
     """Return the best acceptable maximum, cold, from several starting values.
 
     The optimiser starts from the `STARTS` most likely points of a grid, and from the next ones, up to `ATTEMPTS`, while
@@ -155,6 +216,8 @@ def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") 
     kind : {"garch", "gjr", "egarch"}
     returns : ndarray, shape (n,)
         Percent, finite, not constant.
+    longest : int
+        Sessions ahead that will be forecast, for `degeneration`.
     """
     reference = None if kind == "garch" else estimate("garch", returns, distribution)
     limit = reference.log_likelihood if reference is not None and reference.converged else None
@@ -169,6 +232,7 @@ def estimate(kind: Kind, returns: np.ndarray, distribution: Distribution = "t") 
         params = dict(zip(names, theta.tolist(), strict=True))
         likelihood = log_likelihood(kind, distribution, theta, returns, backcast)
         reason = refusal(kind, params, likelihood, len(returns), limit) or ("" if success else reason)
+        reason = reason or degeneration(kind, params, returns, backcast, longest)
         if reason:
             refused.append(reason)
         else:

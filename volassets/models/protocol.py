@@ -40,6 +40,8 @@ class Window:
         Rows of ``selected_features``, indexed by feature; only for a model with `uses_selection`.
     members : mapping of str to FittedModel
         Other models with their fits for the same ticker and month; only for a model with `member_names`.
+    sessions_per_year : int
+        Of the ticker's calendar, for what a fit says annualised.
     """
 
     ticker: str
@@ -49,6 +51,7 @@ class Window:
     ratio: float
     selection: pd.DataFrame | None = None
     members: Mapping[str, FittedModel] = field(default_factory=dict)
+    sessions_per_year: int = TRADING_DAYS
 
     def target(self, horizon: int) -> pd.Series:
         """Return the label y_{t,h} per origin t, daily variance; NaN where not realised before the cut-off.
@@ -127,6 +130,9 @@ class Model(ABC):
         Settings section and ``model`` column; ``<family>_fits`` and ``<family>_forecasts`` are its tables and assets.
     code_version : str
         Raised by hand when the same inputs would give other numbers; makes stored fits stale.
+    coarse_version : str
+        The same where more than `volassets.market.bars.COARSE_SHARE` of the returns before the cut-off are zero; empty
+        where nothing differs.
     kind : str
         Library behind the model, as the UI shows it: ``python`` or ``pytorch``.
     scope : {"ticker_month", "month"}
@@ -142,6 +148,7 @@ class Model(ABC):
     name: ClassVar[str]
     family: ClassVar[str]
     code_version: ClassVar[str]
+    coarse_version: ClassVar[str] = ""
     kind: ClassVar[str] = "python"
     scope: ClassVar[str] = "ticker_month"
     stored_fits: ClassVar[bool] = True

@@ -8,7 +8,7 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.features.targets import month_ratio
-from volassets.models.protocol import FittedModel, Window
+from volassets.models.protocol import TRADING_DAYS, FittedModel, Window
 from volassets.timing import training_length
 
 CALIBRATION_ORIGINS = 500
@@ -39,6 +39,7 @@ def make_window(
     horizons: Sequence[int],
     selection: pd.DataFrame | None = None,
     members: Mapping[str, FittedModel] | None = None,
+    sessions_per_year: int = TRADING_DAYS,
 ) -> Window:
     """Return the training window of a month, from a feature table of any length; fields as in `Window`.
 
@@ -46,7 +47,7 @@ def make_window(
     """
     training = training_rows(features, month)
     ratio = month_ratio(training, month)
-    return Window(ticker, month, training, tuple(horizons), ratio, selection, dict(members or {}))
+    return Window(ticker, month, training, tuple(horizons), ratio, selection, dict(members or {}), sessions_per_year)
 
 
 def calibration_origins(

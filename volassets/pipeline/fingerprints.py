@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.features.base_series import BaseSeries
-from volassets.market.bars import BAR_COLUMNS, REALIZED
+from volassets.market.bars import BAR_COLUMNS, COARSE_SHARE, REALIZED
 from volassets.market.calendar import SessionCalendar
 from volassets.models.protocol import TRADING_DAYS, Model
 from volassets.settings import Settings
@@ -184,7 +184,18 @@ class Fingerprints:
         before, selection, _ = self._month(month)
         upstream = selection if model.uses_selection else before
         members = "".join(self.fit(member, month) for member in self._hashes.members(model))
-        return _short(f"{self._hashes.model(model)} {upstream} {members}")
+        coarse = f" coarse {model.coarse_version}" if model.coarse_version and self._coarse(month) else ""
+        return _short(f"{self._hashes.model(model)} {upstream} {members}{coarse}")
+
+    def _coarse(self, month: pd.Timestamp) -> bool:
+        """Return whether prices before the cut-off of `month` move in so few ticks that many returns are zero."""
+        rows = training_length(self._index, month)
+        return bool(rows > 1 and self._still[rows - 1] > COARSE_SHARE * (rows - 1))
+
+    @cached_property
+    def _still(self) -> np.ndarray:
+        """Return how many returns up to each row are zero."""
+        return np.cumsum(self._frame["close"].diff().to_numpy() == 0)
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""

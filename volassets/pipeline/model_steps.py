@@ -179,7 +179,8 @@ def window_of(inputs: Inputs, model: Model, members: Mapping[str, FittedModel] |
     """Return the window of the cell's month, with the selection where `model` uses one."""
     selection = inputs.rows[SELECTION].set_index("feature") if model.uses_selection else None
     horizons = inputs.settings.horizons
-    return make_window(inputs.partition.ticker, inputs.month, inputs.table, horizons, selection, members)
+    sessions = inputs.calendar.sessions_per_year
+    return make_window(inputs.partition.ticker, inputs.month, inputs.table, horizons, selection, members, sessions)
 
 
 def fit_rows(inputs: Inputs) -> Output:

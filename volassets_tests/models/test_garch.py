@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,14 @@ def test_fit_keeps_persistence_and_half_life(model: Garch, fits: dict[str, Fit])
     assert 0.9 < parameters["persistence"] < 1
     assert parameters["persistence"] ** parameters["half_life"] == pytest.approx(0.5)
     assert 0.05 < parameters["unconditional_volatility"] < 0.5
+
+
+def test_annualised_with_the_sessions_of_the_calendar(sp500_features: pd.DataFrame) -> None:
+    window = window_of(sp500_features)
+    stocks, coins = (Garch().fit(replace(window, sessions_per_year=n)).parameters for n in (252, 365))
+    ratio = coins.pop("unconditional_volatility") / stocks.pop("unconditional_volatility")
+    assert ratio == pytest.approx(np.sqrt(365 / 252))
+    assert coins == stocks
 
 
 def test_rows_before_the_window_have_no_forecast(fits: dict[str, Fit], sp500_features: pd.DataFrame) -> None:

@@ -121,6 +121,18 @@ def test_a_models_code_version_changes_only_its_cells_and_its_combinations(bars,
     assert {key[1] for key in changed(before, hashes_of(bars))} == {"gjr", "combination"}
 
 
+def test_garch_of_prices_in_ticks_is_fitted_by_rules_of_its_own(bars, monkeypatch):
+    still = bars.copy()
+    still.loc[still.index >= "2006", "close"] = still["close"].iloc[0]
+    before, after = hashes_of(bars), hashes_of(still)
+    monkeypatch.setattr(MODELS["garch"], "coarse_version", "")
+    assert hashes_of(bars) == before
+    moved = changed(after, hashes_of(still))
+    users = {"garch", "gjr", "egarch"}
+    assert {key[1] for key in moved} == users | {other for other, m in MODELS.items() if users & {*m().member_names}}
+    assert {key[2] for key in moved} == set(MONTHS)
+
+
 def selecting() -> set[str]:
     return {name for name, model in MODELS.items() if getattr(model, "uses_selection", False)}
 
