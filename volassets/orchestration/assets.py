@@ -21,6 +21,7 @@ from volassets.orchestration.partitions import mapping, partitions_of
 from volassets.orchestration.resources import RunOptions
 from volassets.pipeline.cells import Partition, Scope, parse_partition, partitions_of_spans
 from volassets.pipeline.executor import Executor
+from volassets.pipeline.issued_record import issue
 from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.report_pages import wants_pages, write_pages
 from volassets.pipeline.state import COMPLETE, NOTHING, State
@@ -116,6 +117,9 @@ def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Se
         done = Executor(state, options.force).run(selected, {step.name: asked for step in selected})
         for step, items in groupby(done, key=lambda item: item.step):
             yield from record.events(step, list(items))
+        if options.issue:
+            count = issue(state, tickers or list(opened.settings.tickers))
+            context.log.info(f"{count} forecasts from the newest bars are in the record of what was issued")
         record.log_counts()
         if record.failures:
             yield from record.right_ones(selected, covered)

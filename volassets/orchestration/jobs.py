@@ -75,6 +75,7 @@ def block_request(
     run_key: str,
     schedule: str,
     tags: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> dg.RunRequest:
     """Return the request for one run over exact partitions of `steps`, or of the whole block where none is named.
 
@@ -82,7 +83,7 @@ def block_request(
     """
     return dg.RunRequest(
         run_key=run_key,
-        run_config=run_config(block, partitions),
+        run_config=run_config(block, partitions, **options),
         tags={
             SCHEDULE_TAG: schedule,
             **described_tags(partitions, schedule),

@@ -26,6 +26,8 @@ class RunOptions(dg.Config):
     """Exact cells, ticker to months such as 2016-01..2018-12; none takes every partition of the run."""
     pictures: bool = True
     """Draw plots for the UI, for up to 12 tickers."""
+    issue: bool = False
+    """Append the forecasts from the newest bars to the record of what was issued, as the schedules do."""
 
 
 class Home(dg.ConfigurableResource):

@@ -6,6 +6,9 @@
 
 There is one of each per group of tickers whose exchanges share a time zone.
 
+Both of the latter append what they forecast from the newest bars to the record of what was issued: the first session of
+a month is forecast by the refit.
+
 Every tick asks for what is missing in the tables up to its own time, so that a missed tick is caught up by the next.
 One run covers a block of steps over all tickers; the setting ``tickers_per_run`` splits it.
 """
@@ -128,7 +131,7 @@ def _requests(
             cells = [Partition(ticker, month) for ticker in tickers for month in due[ticker]]
             if block[0].scope is Scope.MONTH:
                 cells = [Partition("", month) for month in sorted({cell.month for cell in cells if cell.month})]
-            yield block_request(settings, name, steps, cells, f"{stamp}:{kind}:{number}", schedule)
+            yield block_request(settings, name, steps, cells, f"{stamp}:{kind}:{number}", schedule, issue=True)
             asked += 1
     if not asked:
         yield dg.SkipReason(f"every month up to {now:%Y-%m} is there, or the bars do not reach it")

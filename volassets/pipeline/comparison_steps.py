@@ -16,6 +16,7 @@ from volassets.market.suspect_ranges import suspect_ranges
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.issued_record import parted
 from volassets.pipeline.risk_steps import BACKTESTS
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Rows, Step
@@ -68,6 +69,7 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
         checks=(
             Check("intervals_cover", "Realised coverage is what the intervals promise.", coverage),
             Check("no_leakage", "The last leakage audit found nothing.", leakage),
+            Check("issued_stands", "What was issued on the day is what is stored now, but for rounding.", parted),
         ),
         cells_per_job=1,
         **shared,

@@ -136,6 +136,10 @@ class Fingerprints:
     def _rows_of_first_rules(self) -> int:
         return BaseSeries(self._frame, self._calendar, self._hashes.settings.proxy).rows_of_first_rules
 
+    def bars(self, rows: int) -> str:
+        """Hash of the first `rows` bars and nothing else."""
+        return self._bars(rows)
+
     def features(self) -> str:
         """Fingerprint of the whole feature table."""
         return self._features_of(len(self._index))

@@ -298,10 +298,8 @@ def _stored_steering(
             months = state.months(f"{model.family}_forecasts", place.ticker, model.name)
             position = bisect_left(months, place.refit_month)
             last = Partition(place.ticker, months[position - 1]) if position else None
-            if last is not None and last not in asked:
-                stored = state.stored_hashes.hash(RISK, last, model.name)
-                if stored and stored == _risk_hash(state, last, model):
-                    wanted.setdefault(place, {})[model.name] = last
+            if last is not None and last not in asked and risk_is_current(state, last, model):
+                wanted.setdefault(place, {})[model.name] = last
     found: dict[Partition, dict[str, pd.DataFrame]] = {}
     for place, by_model in wanted.items():
         for last in set(by_model.values()):
@@ -310,6 +308,12 @@ def _stored_steering(
             before = found.get(place, {}).get(STEERING)
             found[place] = {STEERING: rows if before is None else pd.concat([before, rows], ignore_index=True)}
     return found
+
+
+def risk_is_current(state: State, place: Partition, model: Model) -> bool:
+    """Return whether the stored risk of a cell agrees with today's forecasts, settings and bars."""
+    stored = state.stored_hashes.hash(RISK, place, model.name)
+    return bool(stored) and stored == _risk_hash(state, place, model)
 
 
 def _current_risk(state: State, ticker: str) -> dict[tuple[str, pd.Timestamp], str]:

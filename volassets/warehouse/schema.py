@@ -21,6 +21,7 @@ from volassets.warehouse.columns import (
     number,
 )
 from volassets.warehouse.declarations import Column, Table
+from volassets.warehouse.schema_issued import ISSUED_TABLES
 from volassets.warehouse.schema_reports import REPORT_TABLES
 from volassets.warehouse.schema_risk import RISK_TABLES
 
@@ -38,7 +39,8 @@ def tables(settings: Settings) -> dict[str, Table]:
     listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, _features(settings), LAG_ANALYSIS, SELECTED_FEATURES]
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
-    listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *REPORT_TABLES, SCHEMA_VERSION_TABLE]
+    listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *ISSUED_TABLES, *REPORT_TABLES]
+    listed.append(SCHEMA_VERSION_TABLE)
     return {table.name: table for table in listed}
 
 

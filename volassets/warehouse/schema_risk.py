@@ -8,11 +8,11 @@ from __future__ import annotations
 from volassets.warehouse.columns import DATA_HASH, HORIZON, MODEL, MONTH, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, Table, View
 
-_LEVEL = Column("level", "DOUBLE", "Share of outcomes meant to lie beyond the value at risk: .01 is 1 %.")
-_TAIL = Column("tail", "VARCHAR", "lower (falls, the risk of holding) or upper (rises, the risk of a short position).")
+LEVEL = Column("level", "DOUBLE", "Share of outcomes meant to lie beyond the value at risk: .01 is 1 %.")
+TAIL = Column("tail", "VARCHAR", "lower (falls, the risk of holding) or upper (rises, the risk of a short position).")
 _LIMIT = number("value_at_risk", "Log return over the horizon that is exceeded with the level; NULL: see method.")
 _BEYOND = number("expected_shortfall", "Mean log return beyond the value at risk; NULL where it does not exist.")
-_METHOD = Column(
+METHOD = Column(
     "method",
     "VARCHAR",
     "evt_conformal, historical or student_t; with `, in-sample` while residuals of the month's fit fill up.",
@@ -22,7 +22,7 @@ _RISK_KEY = ("model", "horizon", "level", "tail", "origin_date")
 RISK_FORECASTS = Table(
     "risk_forecasts",
     "Value at risk and expected shortfall of every forecast, from the model's own earlier forecasts.",
-    (TICKER, MONTH, MODEL, HORIZON, _LEVEL, _TAIL, ORIGIN, TARGET_DATE, _LIMIT, _BEYOND, _METHOD, DATA_HASH),
+    (TICKER, MONTH, MODEL, HORIZON, LEVEL, TAIL, ORIGIN, TARGET_DATE, _LIMIT, _BEYOND, METHOD, DATA_HASH),
     key=("ticker", "refit_month", *_RISK_KEY),
     cell=("ticker", "refit_month", "model"),
 )
@@ -35,8 +35,8 @@ RISK_STEERING = Table(
         MONTH,
         MODEL,
         HORIZON,
-        _LEVEL,
-        _TAIL,
+        LEVEL,
+        TAIL,
         Column("steered_level", "DOUBLE", "Level that the misses so far have moved to; the level itself at first."),
         Column("pending", "JSON", "Standardised loss at the value at risk by origin, where no outcome is known yet."),
     ),
@@ -62,8 +62,8 @@ RISK_BACKTESTS = Table(
         TICKER,
         MODEL,
         HORIZON,
-        _LEVEL,
-        _TAIL,
+        LEVEL,
+        TAIL,
         *_TESTED,
         _RATE,
         *_COVERAGE,
@@ -84,7 +84,7 @@ RISK_BACKTESTS = Table(
 VALUE_AT_RISK_0_1 = Table(
     "value_at_risk_0_1",
     "The table value_at_risk as 0.1.0 left it: one session, filtered historical simulation. Nothing writes it.",
-    (TICKER, MODEL, _LEVEL, *_TESTED, *_COVERAGE, _RATE, _JOINT),
+    (TICKER, MODEL, LEVEL, *_TESTED, *_COVERAGE, _RATE, _JOINT),
     key=("ticker", "model", "level"),
     may_be_empty=True,
     was="value_at_risk",
@@ -92,7 +92,7 @@ VALUE_AT_RISK_0_1 = Table(
 
 RISK_TABLES = (RISK_FORECASTS, RISK_STEERING, RISK_BACKTESTS, VALUE_AT_RISK_0_1)
 
-_LATEST = (TICKER, MONTH, MODEL, HORIZON, _LEVEL, _TAIL, ORIGIN, TARGET_DATE, _LIMIT, _BEYOND, _METHOD)
+_LATEST = (TICKER, MONTH, MODEL, HORIZON, LEVEL, TAIL, ORIGIN, TARGET_DATE, _LIMIT, _BEYOND, METHOD)
 
 
 _NAMES = ", ".join(f"r.{column.name}" for column in _LATEST)
@@ -114,7 +114,7 @@ LATEST_RISK = View(
 VALUE_AT_RISK = View(
     "value_at_risk",
     "The record of the one-session value at risk of the lower tail: part of risk_backtests.",
-    (TICKER, MODEL, _LEVEL, *_TESTED, *_COVERAGE, _RATE, _JOINT),
+    (TICKER, MODEL, LEVEL, *_TESTED, *_COVERAGE, _RATE, _JOINT),
     ("ticker", "model", "level"),
     ("risk_backtests",),
     """

@@ -9,6 +9,7 @@ from volassets.models.registry import families
 from volassets.warehouse.columns import FORECAST, HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
 from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
+from volassets.warehouse.schema_issued import live_views
 from volassets.warehouse.schema_risk import LATEST_RISK, VALUE_AT_RISK
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def views(settings: Settings) -> dict[str, View]:
         LATEST_FORECASTS,
         LATEST_RISK,
         VALUE_AT_RISK,
+        *live_views(settings.horizons),
     )
     return {view.name: view for view in listed}
 
