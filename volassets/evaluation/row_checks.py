@@ -15,6 +15,8 @@ FROZEN_ORIGINS = 5
 COVERAGE_OUTCOMES = 50
 COVERAGE_DEVIATIONS = 3.0
 COVERAGE_SLACK = 0.02
+# What the sentence about a table that failed says.
+NOT_COMPUTED = " could not be computed ("
 
 
 def features_not_finite(features: pd.DataFrame, warm_up: Mapping[str, int]) -> list[Finding]:
@@ -98,3 +100,11 @@ def audit_failures(results: pd.DataFrame) -> list[Finding]:
         return []
     message = f"{len(failed)} of {len(results)} comparisons show the future in the past: do not use these results"
     return [Finding("leak", "error", message, failed)]
+
+
+def tables_not_computed(verdicts: pd.DataFrame) -> list[Finding]:
+    """Find tables of a comparison that failed; rows of ``verdicts``."""
+    failed = verdicts[verdicts["text"].str.contains(NOT_COMPUTED, regex=False)]
+    if failed.empty:
+        return []
+    return [Finding("not_computed", "error", " ".join(failed["text"]), failed[["topic", "text"]])]

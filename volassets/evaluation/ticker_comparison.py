@@ -20,6 +20,7 @@ from volassets.evaluation.losses import (
     volatility_regime,
     with_losses,
 )
+from volassets.evaluation.row_checks import NOT_COMPUTED
 from volassets.evaluation.verdict import backtest_verdict, leaderboard_verdict, risk_verdict
 
 Tables = dict[str, pd.DataFrame]
@@ -75,7 +76,7 @@ def compare_ticker(scored: pd.DataFrame, features: pd.DataFrame, rules: Rules, r
 
 def _fault(name: str, error: Exception) -> Verdict:
     why = f"{type(error).__name__}: {error}"
-    return name, 1, f"{name} could not be computed ({why}); the other tables are complete. Report this with its bars."
+    return name, 1, f"{name}{NOT_COMPUTED}{why}); the other tables are complete. Report this with its bars."
 
 
 def _on_squared_returns(marked: pd.DataFrame) -> pd.DataFrame:

@@ -217,7 +217,8 @@ class _Record:
 
     def _pages(self, step: Step, items: Sequence[PartitionResult]) -> dict[Partition, dict[str, Any]]:
         """Write the pages of comparisons that were made, where the setting asks for them."""
-        good = [item for item in items if not item.failures and not item.nothing]
+        # A check that fails afterwards takes no page: its tables are stored, and the page says what is wrong.
+        good = [item for item in items if (item.computed or item.unchanged) and not item.nothing]
         if not step.has_page or not wants_pages(self._state.context.settings, len(items)):
             return {}
         found: dict[Partition, dict[str, Any]] = {}

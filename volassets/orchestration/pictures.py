@@ -93,6 +93,24 @@ def comparison(context: Context, ticker: str) -> Pictures:
     return {name: as_metadata(figure, f"{ticker}: {name.replace('_', ' ')}") for name, figure in figures.items()}
 
 
+def risk(context: Context, ticker: str) -> Pictures:
+    """Return the returns with the value at risk and its violations, and their number with Basel's bands."""
+    from volassets.evaluation.risk_tests import TRAFFIC_LIGHT_SESSIONS
+    from volassets.reporting.plots import risk as plots
+    from volassets.reporting.risk_record import risk_path
+
+    path = risk_path(TickerData(context.warehouse, context.settings, ticker))
+    if path is None:
+        return {}
+    of = f"{ticker}: {100 * path.level:g} % value at risk of {path.model}"
+    pictures = {"returns_and_value_at_risk": as_metadata(plots.returns_and_limit(path.rows, path.model), of)}
+    # Basel's bands are those of 1 % over so many sessions.
+    if len(path.rows) > TRAFFIC_LIGHT_SESSIONS and path.level == 0.01:
+        name = f"{ticker}: violations in {TRAFFIC_LIGHT_SESSIONS} sessions"
+        pictures["violations_and_traffic_light"] = as_metadata(plots.violation_count(path.rows), name)
+    return pictures
+
+
 def of_step(context: Context, step: Step, ticker: str) -> Pictures:
     """Return the pictures of a step's rows of one ticker; none where nothing is drawn of it."""
     if step.stage == "fits":
@@ -106,4 +124,5 @@ _DRAWN: dict[str, Callable[[Context, str], Pictures]] = {
     "lag_analysis": lags,
     "selected_features": selection,
     "comparison_reports": comparison,
+    "risk_backtests": risk,
 }

@@ -52,6 +52,7 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
     coverage = ticker_check(
         "leaderboard", lambda state, board: row_checks.coverage_off(board, state.context.settings.interval_level)
     )
+    complete = ticker_check("verdicts", lambda _state, verdicts: row_checks.tables_not_computed(verdicts))
     leakage = ticker_check("audit_results", lambda _state, results: row_checks.audit_failures(results))
     yield Step(
         name=COMPARISON,
@@ -67,6 +68,7 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
         load=_load_scored,
         gap=_no_outcome,
         checks=(
+            Check("tables_complete", "Every table of the comparison was computed.", complete, blocking=True),
             Check("intervals_cover", "Realised coverage is what the intervals promise.", coverage),
             Check("no_leakage", "The last leakage audit found nothing.", leakage),
             Check("issued_stands", "What was issued on the day is what is stored now, but for rounding.", parted),

@@ -7,7 +7,9 @@ origin, made while it was still a forecast: before the close of the session that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from volassets import __version__
@@ -75,7 +77,7 @@ def _newest(state: State, ticker: str) -> dict[str, pd.DataFrame]:
         == known.fingerprints.forecast(model, place.refit_month)
     ]
     steered = [model.name for model in models if risk_is_current(state, place, model)]
-    names = {
+    names: dict[str, Any] = {
         "ticker": ticker,
         "issued_at": context.now.replace(tzinfo=None, microsecond=0),
         "code_version": __version__,
@@ -110,7 +112,7 @@ def issued_apart(rows: pd.DataFrame) -> list[Finding]:
         return []
     texts = []
     if apart.any():
-        worst = rows[apart].loc[rows.loc[apart, "difference"].abs().fillna(float("inf")).idxmax()]
+        worst = rows.iloc[int(np.argmax(np.where(apart, rows["difference"].abs().fillna(np.inf), -1.0)))]
         texts.append(
             f"{int(apart.sum())} of {len(rows)} issued numbers differ from what is stored now for the same origin, "
             f"most the {worst['what']} of {worst['model']} at {worst['origin_date']:%Y-%m-%d}: {worst['issued']:.6g} "

@@ -8,6 +8,7 @@ import pytest
 
 from volassets.evaluation import ticker_comparison
 from volassets.evaluation.backtest import Rules
+from volassets.evaluation.row_checks import tables_not_computed
 from volassets.evaluation.ticker_comparison import compare_ticker
 from volassets.warehouse.schema_reports import REPORT_TABLES
 from volassets.warehouse.write_checks import checked_rows
@@ -80,6 +81,7 @@ def test_a_constant_series_leaves_undefined_numbers_empty(constant):
 def test_the_fault_of_one_table_leaves_the_others(monkeypatch):
     frame, features = _inputs(400, {"gjr": 0.5, "lstm": 0.2}, (1, 5))
     whole = compare_ticker(frame, features, Rules(), NO_RISK)
+    assert tables_not_computed(whole["verdicts"]) == []
 
     def broken(*_args):
         raise np.linalg.LinAlgError("SVD did not converge")
@@ -98,6 +100,8 @@ def test_the_fault_of_one_table_leaves_the_others(monkeypatch):
             pd.testing.assert_frame_equal(tables[key], whole[key])
         (text,) = tables["verdicts"].loc[tables["verdicts"]["text"].str.contains("could not"), "text"]
         assert text.startswith(f"{table} could not be computed (LinAlgError: SVD did not converge)")
+        (finding,) = tables_not_computed(tables["verdicts"])
+        assert (finding.severity, finding.message) == ("error", text)
         for key, rows in tables.items():
             checked_rows(REPORTS[key], rows)
 

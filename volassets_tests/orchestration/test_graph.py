@@ -54,6 +54,8 @@ CHECKS = {
     "lstm_fits_converged": ("lstm_fits", False),
     "lstm_forecasts_sane": ("lstm_forecasts", False),
     "no_leakage": ("comparison_reports", False),
+    "issued_stands": ("comparison_reports", False),
+    "tables_complete": ("comparison_reports", True),
     "selection_not_empty": ("selected_features", True),
     "transformer_fits_converged": ("transformer_fits", False),
     "transformer_forecasts_sane": ("transformer_forecasts", False),

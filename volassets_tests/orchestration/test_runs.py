@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, time
 
 import dagster as dg
 import pandas as pd
 import pytest
 
 from volassets.definitions import build_definitions
+from volassets.market.calendar import calendar_for
 from volassets.market.price_source import make_source
 from volassets.models.garch import Garch
 from volassets.orchestration.instance import open_instance
@@ -18,7 +20,7 @@ from volassets.orchestration.materializations import DATA_VERSION
 from volassets.orchestration.runner import QUIET, Request, Result, Runner
 from volassets.pipeline.cells import Partition
 from volassets.settings import Settings
-from volassets.timing import months_between
+from volassets.timing import months_between, refit_month
 from volassets.warehouse.store import open_warehouse
 
 OCTOBER, NOVEMBER, DECEMBER = months_between(pd.Timestamp("2006-10-01"), pd.Timestamp("2006-12-01"))
@@ -225,3 +227,48 @@ def test_models_of_one_run_do_not_shrink_the_comparison(settings: Settings) -> N
         assert instance.get_materialized_partitions(dg.AssetKey("benchmark_forecasts")) == _keys(
             ("AAA", OCTOBER), ("BBB", OCTOBER), ("AAA", NOVEMBER), ("BBB", NOVEMBER)
         )
+
+
+def test_a_run_of_a_schedule_issues_its_newest_forecasts(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bars of AAA end in December 2006; what the schedule asks of the run is in its options."""
+    assert _materialize(settings, instance, ["raw_prices", "realized_vol_features"], "AAA", "BBB").success
+    store = open_warehouse(settings)
+    last = store.read("raw_prices", ticker="AAA")["date"].iloc[-1]
+    target = calendar_for("AAA").next_session(last)
+    place = Partition("AAA", refit_month(target))
+    evening = datetime.combine(last, time(23), UTC)
+    monkeypatch.setattr("volassets.pipeline.context.utc_now", lambda: evening)
+    grid = ["lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts"]
+    by_hand, scheduled = run_config("refit_months", [place]), run_config("refit_months", [place], issue=True)
+    assert _materialize(settings, instance, grid, place.key, place.key, by_hand).success
+    assert store.read("issued_forecasts").empty
+    assert _materialize(settings, instance, grid, place.key, place.key, scheduled).success
+    issued = store.read("issued_forecasts")
+    assert set(issued["ticker"]) == {"AAA"}
+    assert set(issued["origin_date"]) == {last}
+    assert set(issued["issued_at"]) == {pd.Timestamp(evening.replace(tzinfo=None))}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_table_of_the_comparison_that_fails_is_a_failure_of_the_run_and_takes_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> None:
+        raise ValueError("broken on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("volassets.evaluation.ticker_comparison.mincer_zarnowitz", broken)
+        result = _run(settings)
+    (text,) = result.failures.values()
+    assert "tables_complete: mincer_zarnowitz could not be computed (ValueError: broken on purpose)" in text
+    store = open_warehouse(settings)
+    for ticker in ("AAA", "BBB"):
+        assert store.read("mincer_zarnowitz", ticker=ticker).empty
+        assert set(store.read("leaderboard", ticker=ticker)["model"]) == {"naive", "garch"}
+        assert list((settings.home / "reports").glob(f"*{ticker}*"))
+    with open_instance(settings.home) as instance:
+        assert not instance.get_materialized_partitions(dg.AssetKey("comparison_reports"))
+    # Until it is repaired, every run says so.
+    assert "mincer_zarnowitz could not be computed" in next(iter(_run(settings).failures.values()))

@@ -113,6 +113,7 @@ def updated(settings: Settings, requests: Iterable[dg.RunRequest]) -> dict[str, 
     listed = [request for request in requests if request.asset_selection is not None]
     for request in listed:
         assert sorted(key.path[-1] for key in request.asset_selection or ()) == sorted(FORECASTS)
+        assert request.run_config["ops"][op_name("refit_months")]["config"]["issue"] is True
     return by_ticker(settings, listed)
 
 

@@ -103,8 +103,15 @@ def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
     revised = {"ticker": "^GSPC", "date": pd.Timestamp("2016-02-03"), "column": "close", "old": 100.0, "new": 102.5}
     written = {**{name: pd.concat(frames) for name, frames in tables.items()}, "garch_fits": pd.concat(fits)}
     monthly = [Replacement(name, frame, cells(frame)) for name, frame in written.items()]
+    day = {"ticker": "^GSPC", "model": "gjr", "horizon": 1, "origin_date": pd.Timestamp("2016-03-10")}
+    said = {"target_date": pd.Timestamp("2016-03-11"), "issued_at": pd.Timestamp("2016-03-11 03:00")}
+    said |= {"code_version": "0.2.0", "bars_hash": "h"}
+    issued = pd.DataFrame([{**day, **said, "variance": 1.25e-4, "volatility": (252 * 1.25e-4) ** 0.5}])
+    limits = {"level": 0.01, "tail": "lower", "value_at_risk": 0.0, "expected_shortfall": -0.01, "method": "historical"}
     return [
         *monthly,
+        Upsert("issued_forecasts", issued.assign(lower=0.05, upper=0.4, sessions_per_year=252)),
+        Upsert("issued_risk", pd.DataFrame([{**day, **said, **limits}])),
         Replacement("selected_features", selected, cells(selected, "ticker", "refit_month")),
         Replacement("leaderboard", board, cells(board, "ticker")),
         Replacement("risk_forecasts", risk, cells(risk)),
@@ -203,6 +210,19 @@ def the_revised(rows: pd.DataFrame) -> None:
     assert rows["percent"].tolist() == [2.5]
 
 
+def the_issued(rows: pd.DataFrame) -> None:
+    assert rows["percent_apart"].tolist() == [-20.0]
+    assert rows["issued_percent"].tolist() == [17.7]
+    assert rows["realized_percent"].notna().all()
+
+
+def the_record_of_the_issued(rows: pd.DataFrame) -> None:
+    assert rows[["model", "n"]].to_numpy().tolist() == [["gjr", 1]]
+    # The S&P 500 rose on the 11th: an issued value at risk of 0 held.
+    assert rows["violations"].tolist() == [0]
+    assert rows["largest_difference"].isna().all()
+
+
 def the_missing(rows: pd.DataFrame) -> None:
     assert rows.to_numpy().tolist() == [["^GSPC", pd.Timestamp("2016-02-01"), "combination"]]
 
@@ -227,6 +247,8 @@ ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
     the_broken,
     the_risk_models,
     the_revised,
+    the_issued,
+    the_record_of_the_issued,
     the_missing,
     the_cost,
 )
@@ -239,7 +261,7 @@ def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, numb
 
 
 def test_every_question_is_checked() -> None:
-    assert len(ANSWERS) == len(COOKBOOK) == 15
+    assert len(ANSWERS) == len(COOKBOOK) == 17
 
 
 def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:

@@ -40,6 +40,10 @@ CONTRACT = {
     "expected_shortfall method",
     "risk_backtests": "ticker model horizon level tail n violations violation_rate kupiec_p christoffersen_p "
     "conditional_coverage_p es_test es_p quantile_score fz_loss dm_fz_p traffic_light",
+    "issued_forecasts": "issued_at ticker model horizon origin_date target_date variance volatility lower upper "
+    "code_version bars_hash",
+    "issued_risk": "issued_at ticker model horizon level tail origin_date target_date value_at_risk expected_shortfall "
+    "code_version bars_hash",
     "feature_importance": "ticker refit_month model feature delta_qlike std_error",
     "headline_models": "ticker model origin_date qlike n",
     "latest_forecasts": "ticker model horizon origin_date target_date volatility lower upper headline old",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from volassets.evaluation.risk_tests import TRAFFIC_LIGHT_SESSIONS
 from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
@@ -11,6 +9,7 @@ from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.palette import model_order
 from volassets.reporting.plots import risk as plots
+from volassets.reporting.risk_record import live_record, risk_path
 from volassets.reporting.sections.scores import not_compared
 
 NEWEST = {
@@ -35,12 +34,21 @@ TESTS = {
     "fz_loss": TableColumn("FZ0", html.decimals(3), best="low"),
     "traffic_light": TableColumn("Basel"),
 }
-_PATH = """
-    SELECT r.target_date, f."return" AS outcome, r.level, r.value_at_risk
-    FROM risk_forecasts r JOIN realized_vol_features f ON f.ticker = r.ticker AND f.date = r.target_date
-    WHERE r.ticker = $ticker AND r.model = $model AND r.horizon = 1 AND r.tail = $tail AND r.value_at_risk IS NOT NULL
-    ORDER BY r.target_date
-"""
+LIVE = {
+    "model": TableColumn("model", model=True),
+    "n": TableColumn("sessions", html.count),
+    "issued_qlike": TableColumn("QLIKE as issued", html.decimals(3), best="low"),
+    "stored_qlike": TableColumn("as stored now", html.decimals(3)),
+    "largest_difference": TableColumn("largest difference", html.percent),
+}
+LIVE_RISK = {
+    "model": TableColumn("model", model=True),
+    "tail": TableColumn("tail"),
+    "level": TableColumn("level", html.percent),
+    "n": TableColumn("sessions", html.count),
+    "violations": TableColumn("violations", html.count),
+    "violation_rate": TableColumn("share", html.percent),
+}
 
 
 def newest_risk(data: TickerData) -> str:
@@ -72,23 +80,31 @@ def value_at_risk(data: TickerData) -> Section:
     for (tail, level), rows in table.groupby(["tail", "level"], sort=False):
         ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
         parts += [f"<h3>{100 * float(str(level)):g} % value at risk, {tail} tail</h3>", html.table(ordered, TESTS)]
-    return Section("risk", title, "\n".join(parts))
+    return Section("risk", title, "\n".join([*parts, *_live(data)]))
+
+
+def _live(data: TickerData) -> list[str]:
+    """Return how what was issued on the day has held; nothing before there are enough sessions."""
+    live = live_record(data)
+    parts = []
+    if len(live.forecasts):
+        note = "As issued on the day by the schedules, one session ahead; nothing rewrites these rows."
+        parts += ["<h3>Live record</h3>", html.paragraph(note, "note"), html.table(live.forecasts, LIVE)]
+    if len(live.risk):
+        parts.append(html.table(live.risk, LIVE_RISK))
+    return parts
 
 
 def _pictures(data: TickerData) -> list[str]:
-    tail, model = data.settings.risk_tails[0], data.drawn
-    rows = data.store.query(_PATH, {"ticker": data.ticker, "model": model, "tail": tail})
-    if rows["target_date"].nunique() < 2:
+    path = risk_path(data)
+    if path is None:
         return []
-    level = float(rows["level"].min())
-    own = rows[rows["level"] == level].reset_index(drop=True)
-    broken = own["outcome"] < own["value_at_risk"] if tail == "lower" else own["outcome"] > own["value_at_risk"]
-    own = own.assign(violation=broken, target_date=pd.to_datetime(own["target_date"]))
+    own, level = path.rows, path.level
     caption = (
-        f"Returns and the {100 * level:g} % value at risk of {model}, {tail} tail, known at the close before; a dot is "
-        f"a violation, {int(broken.sum())} of {len(own):,} sessions."
+        f"Returns and the {100 * level:g} % value at risk of {path.model}, {path.tail} tail, known at the close "
+        f"before; a dot is a violation, {int(own['violation'].sum())} of {len(own):,} sessions."
     )
-    parts = [html.picture(plots.returns_and_limit(own, model), "risk-path", caption)]
+    parts = [html.picture(plots.returns_and_limit(own, path.model), "risk-path", caption)]
     if len(own) > TRAFFIC_LIGHT_SESSIONS and level == 0.01:
         caption = f"Violations in the last {TRAFFIC_LIGHT_SESSIONS} sessions, with Basel's bands."
         parts.append(html.picture(plots.violation_count(own), "risk-count", caption))
