@@ -14,8 +14,13 @@ install: $(VENV)/.installed-dev
 run: $(VENV)/.installed
 	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12 --models $(MODELS)
 
+# More workers than cores, because tests of servers wait; the longest files first, as conftest.py orders them; one thread
+# in each, because threads of several workers wait for each other on the same cores.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
+
 test: $(VENV)/.installed-dev
-	env -u VOLASSETS_HOME $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(ARGS)
 
 stress: $(VENV)/.installed-dev
 	env -u VOLASSETS_HOME STRESS=full $(BIN)/python -m pytest -m stress $(ARGS)

@@ -128,6 +128,9 @@ class Settings(BaseModel):
     tickers_per_run: int = Field(
         0, ge=0, le=100_000, description="Tickers in one scheduled run, to share it among machines; 0 for all."
     )
+    follow_interval: int = Field(
+        30, ge=1, le=3600, description="Seconds after which the daemon looks again for forecasts to compare."
+    )
     backup_schedule: str = Field("", description="Cron of backups into backups/ below the home; empty for none.")
     backups_kept: int = Field(7, ge=1, le=10_000, description="Backups there that stay; older ones are removed.")
     sources: dict[str, TickerSource] = Field(

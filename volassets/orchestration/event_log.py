@@ -4,17 +4,20 @@ Dagster's own storage opens the files again for each of the few events per cell:
 again, a wait for the disk at the commit and at the close. A log in WAL mode stays consistent without that wait, also
 after kill -9; a power cut may lose the last events, and `volassets status` names what the tables have and the record
 has not.
+
+It is also the one class of ours that Dagster's daemon loads, so it carries how often the daemon looks for backfills.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import StringSource
+from dagster import Field, Int, StringSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -23,6 +26,9 @@ from sqlalchemy.engine import Connection, Engine
 
 # The index and a few runs: the webserver reads the runs that its users look at, one file each.
 KEPT_FILES = 4
+# Dagster has 30 in a constant, without a setting: a wait of up to half a minute after a click.
+BACKFILL_SECONDS = 5
+DAEMON, INTERVAL = "dagster._daemon.controller", "DEFAULT_DAEMON_INTERVAL_SECONDS"
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
@@ -35,14 +41,15 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
-        """Return what `dagster.yaml` gives: Dagster's home, so that a home may be moved."""
-        return {"home": StringSource}
+        """Return what `dagster.yaml` gives: Dagster's home, so that a home may be moved, and an interval in seconds."""
+        return {"home": StringSource, "backfill_interval_seconds": Field(Int, default_value=BACKFILL_SECONDS)}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> KeptSqliteEventLogStorage:
         """Return the storage in the directory that Dagster's own would use."""
+        look_for_backfills_every(config_value.get("backfill_interval_seconds", BACKFILL_SECONDS))
         return cls(os.path.join(config_value["home"], "history", "runs"), inst_data)
 
     @contextmanager
@@ -80,6 +87,17 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             while self._engines:
                 self._engines.popitem()[1].dispose()
         super().dispose()
+
+
+def look_for_backfills_every(seconds: int) -> None:
+    """Let the daemon look for backfills every `seconds`, where this process is the daemon.
+
+    Its thread reads the constant when it starts, which is after the instance is loaded. In another version of Dagster
+    without the constant nothing happens, and the wait is Dagster's.
+    """
+    daemon = sys.modules.get(DAEMON)
+    if daemon is not None and hasattr(daemon, INTERVAL):
+        setattr(daemon, INTERVAL, max(1, seconds))
 
 
 def _relaxed(url: str) -> Engine:

@@ -71,6 +71,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
     follow = dg.AutomationConditionSensorDefinition(
         FOLLOW,
         target=dg.AssetSelection.assets(*(step.name for step in following(steps))),
+        minimum_interval_seconds=settings.follow_interval,
         default_status=RUNNING,
         run_tags={SCHEDULE_TAG: FOLLOW, STARTED_TAG: FOLLOW},
         description="Compares the models of a ticker again when its forecasts were materialized, whoever asked for "

@@ -37,6 +37,13 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
 # What a day's operation may take its time with, a test does not.
 HASTE = {"poll_interval_seconds": 3}
+# `dagster-daemon`, which looks at backfills every 30 s where the history is not in our SQLite.
+DAEMON = """
+from dagster._daemon.__main__ import main
+from volassets.orchestration.event_log import look_for_backfills_every
+look_for_backfills_every(3)
+main()
+"""
 MISSING_SECONDS = 8
 
 LAUNCH = """
@@ -66,7 +73,7 @@ class Cluster:
     postgres_server, broker : Program
     objects : ObjectStore
     daemon : Program
-        Not started yet: its first look at the backfills comes at once, the next ones every 30 s.
+        Not started yet: its first look at the backfills comes at once, the next ones every 3 s.
     workers : list of Program
     """
 
@@ -200,7 +207,8 @@ def _start_services(stack: contextlib.ExitStack, started: Cluster, code_port: in
     stack.enter_context(Program(code, started.folder / "code.log", environment)).wait_for(code_port)
     web = ["dagster-webserver", "-h", HOST, "-p", str(started.web_port), "-w", str(file)]
     webserver = stack.enter_context(Program(web, started.folder / "webserver.log", environment))
-    daemon = Program(["dagster-daemon", "run", "-w", str(file)], started.folder / "daemon.log", environment)
+    command = [sys.executable, "-c", DAEMON, "run", "-w", str(file)]
+    daemon = Program(command, started.folder / "daemon.log", environment)
     stack.callback(daemon.stop)
     webserver.wait_for(started.web_port)
     wait_until(lambda: started.graphql("query { version }"), 60, "the webserver")

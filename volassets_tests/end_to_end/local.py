@@ -42,6 +42,8 @@ query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: 
 """
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+# What a day's operation may take its time with, a test does not.
+FOLLOW_SECONDS = "3"
 REPOSITORY = {"repositoryLocationName": "volassets", "repositoryName": "__repository__"}
 
 
@@ -58,7 +60,8 @@ class Machine:
     def __init__(self, home: Path, models: Sequence[str], jobs: int = 1) -> None:
         self.home, self._models = home, models
         home.mkdir(parents=True)
-        self.environment = environment(home, models, jobs, DAGSTER_HOME=str(prepare_instance(home)))
+        own = {"DAGSTER_HOME": str(prepare_instance(home)), "VOLASSETS_FOLLOW_INTERVAL": FOLLOW_SECONDS}
+        self.environment = environment(home, models, jobs, **own)
         self.port = free_port()
         root = ["-w", str(WORKSPACE)]
         web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(self.port), *root]

@@ -46,7 +46,7 @@ def _over(asset: str, first: str, last: str) -> dict[str, object]:
 
 @dataclass
 class Launched:
-    """Everything that the tests look at, launched at once: the daemon looks at backfills twice a minute."""
+    """Everything that the tests look at, launched at once, as a user who clicks on."""
 
     machine: Machine
     month: str

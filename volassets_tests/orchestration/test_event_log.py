@@ -1,19 +1,25 @@
 """The event log that keeps its files open: what Dagster's own reads, whatever happens to the writer."""
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._daemon import controller
+from dagster._daemon.backfill import execute_backfill_iteration_loop
 
-from volassets.orchestration.event_log import KEPT_FILES, KeptSqliteEventLogStorage
-from volassets.orchestration.instance import open_instance
+from volassets.orchestration.event_log import INTERVAL, KEPT_FILES, KeptSqliteEventLogStorage
+from volassets.orchestration.instance import open_instance, prepare_instance
 
 MONTHS = dg.StaticPartitionsDefinition([f"2018-{month:02}" for month in range(1, 13)])
 FIRST, LAST = "2018-01", "2018-12"
@@ -111,3 +117,30 @@ def test_wiping_closes_the_files_first(instance: dg.DagsterInstance) -> None:
     assert not own_storage(instance).get_logs_for_run(run)
     materialize(instance)
     assert own_storage(instance).get_materialized_partitions(cells.key)
+
+
+class _Pauses(Event):
+    """An event whose waits end at once and are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return False
+
+
+@pytest.mark.parametrize("line", ["backfill_interval_seconds: 7", ""], ids=["its own", "a file of an earlier version"])
+def test_the_daemon_looks_for_backfills_as_often_as_the_file_says(tmp_path: Path, monkeypatch, line: str) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(controller, INTERVAL, 30)
+    file = prepare_instance(tmp_path) / "dagster.yaml"
+    assert file.read_text().count("backfill_interval_seconds: 5") == 1
+    file.write_text(file.read_text().replace("backfill_interval_seconds: 5", line))
+    pauses = _Pauses()
+    with open_instance(tmp_path) as opened:
+        workspace, log = SimpleNamespace(instance=opened), logging.getLogger("dagster")
+        list(execute_backfill_iteration_loop(workspace, log, pauses, until=time.time() + 0.1))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    assert max(pauses.seconds) == pytest.approx(7 if line else 5, abs=1)
