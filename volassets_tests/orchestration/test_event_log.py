@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -18,6 +17,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._daemon import controller
 from dagster._daemon.backfill import execute_backfill_iteration_loop
 
+from volassets.clock import utc_now
 from volassets.orchestration.event_log import INTERVAL, KEPT_FILES, KeptSqliteEventLogStorage
 from volassets.orchestration.instance import open_instance, prepare_instance
 
@@ -141,6 +141,6 @@ def test_the_daemon_looks_for_backfills_as_often_as_the_file_says(tmp_path: Path
     pauses = _Pauses()
     with open_instance(tmp_path) as opened:
         workspace, log = SimpleNamespace(instance=opened), logging.getLogger("dagster")
-        list(execute_backfill_iteration_loop(workspace, log, pauses, until=time.time() + 0.1))
+        list(execute_backfill_iteration_loop(workspace, log, pauses, until=utc_now().timestamp() + 0.1))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert max(pauses.seconds) == pytest.approx(7 if line else 5, abs=1)
