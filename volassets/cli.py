@@ -8,6 +8,7 @@ import click
 
 from volassets import __version__
 from volassets.commands.handling import DONE, Group, handled
+from volassets.commands.portfolio_group import portfolios
 from volassets.commands.store_group import backup, open_store, restore, warehouse
 from volassets.commands.ticker_group import tickers
 
@@ -90,6 +91,7 @@ def query(sql: str, style: str) -> None:
 
 
 cli.add_command(tickers)
+cli.add_command(portfolios)
 
 
 @cli.command()

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -138,6 +138,16 @@ class Settings(BaseModel):
         description="Where the bars of this ticker come from (source, csv_dir); `run` and `tickers add` write it.",
         exclude=True,
     )
+    portfolio_model: str = Field(
+        "auto",
+        description="Model whose forecasts portfolios are made from: a name, best (lowest QLIKE of outcomes known "
+        "before each month) or auto (combination where it is fitted, else log_har_leverage).",
+    )
+    portfolios: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description='Weights of a portfolio by ticker: "TICKER" = share of its value; `portfolios add` writes it.',
+        exclude=True,
+    )
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
@@ -160,6 +170,13 @@ class Settings(BaseModel):
         if not value or not set(value) <= set(MODELS):
             wrong = [f"unknown model {name!r}" for name in value if name not in MODELS] or ["name at least one"]
             raise ValueError(f"{wrong[0]}; choose from {', '.join(MODELS)}")
+        return value
+
+    @field_validator("portfolio_model")
+    @classmethod
+    def _portfolio_model(cls, value: str) -> str:
+        if value not in ("auto", "best", *MODELS):
+            raise ValueError(f"choose auto, best or one of {', '.join(MODELS)}")
         return value
 
     @field_validator("horizons", "lags")
@@ -215,6 +232,12 @@ class Settings(BaseModel):
         if value != "duckdb" and not re.fullmatch("parquet:.+", value):
             raise ValueError("give duckdb or parquet:URL")
         return value
+
+    @model_validator(mode="after")
+    def _portfolios(self) -> Settings:
+        for name in self.portfolios:
+            check_portfolio_name(name, self.tickers)
+        return self
 
     @model_validator(mode="after")
     def _sections(self) -> Settings:
@@ -280,6 +303,16 @@ def check_ticker_name(ticker: str) -> str:
             "- only, at most 32 characters. Rename the file or use the exchange's symbol."
         )
     return ticker
+
+
+def check_portfolio_name(name: str, tickers: Sequence[str]) -> str:
+    """Return `name` if it can name a portfolio beside `tickers`; InputError if not."""
+    if not TICKER_PATTERN.fullmatch(name) or name in tickers:
+        why = (
+            "a ticker has it" if name in tickers else "use a letter or a digit first, then letters, digits and . = & -"
+        )
+        raise InputError(f"portfolio {name!r} cannot have this name: {why}. Choose another one.")
+    return name
 
 
 def home_directory() -> Path:

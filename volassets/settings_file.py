@@ -21,6 +21,7 @@ from volassets.settings import (
     HOME_VARIABLE,
     Settings,
     TickerSource,
+    check_portfolio_name,
     check_ticker_name,
     load_settings,
     spec_fields,
@@ -53,6 +54,7 @@ def default_text() -> str:
     document.add(tomlkit.comment(HEADER))
     _add(document, {key: field for key, field in Settings.model_fields.items() if not field.exclude})
     document.add(tomlkit.comment(f'[sources."TICKER"]: {Settings.model_fields["sources"].description}'))
+    document.add(tomlkit.comment(f"[portfolios.NAME]: {Settings.model_fields['portfolios'].description}"))
     for name, model in MODELS.items():
         if fields := spec_fields(model):
             table = tomlkit.table()
@@ -127,6 +129,37 @@ def remove(ticker: str) -> None:
         if ticker in document["tickers"]:
             document["tickers"].remove(ticker)
         document.get("sources", {}).pop(ticker, None)
+
+
+def add_portfolio(name: str, weights: Mapping[str, float]) -> None:
+    """Write ``[portfolios.NAME]`` with the weights by ticker, in place of what it was; empty for dated weights."""
+    settings = load_settings()
+    check_portfolio_name(name, settings.tickers)
+    with _changing(settings) as document:
+        if not isinstance(document.get("portfolios"), Table | OutOfOrderTableProxy):
+            written = document.pop("portfolios", {})
+            document.add("portfolios", tomlkit.table(is_super_table=True))
+            for key, entry in written.items():
+                document["portfolios"][SingleKey(key, KeyType.Basic)] = _weights(entry)
+        document["portfolios"].pop(name, None)
+        document["portfolios"][SingleKey(name, KeyType.Basic)] = _weights(weights)
+
+
+def remove_portfolio(name: str) -> None:
+    """Remove ``[portfolios.NAME]``; InputError if it is not there."""
+    settings = load_settings()
+    if name not in settings.portfolios:
+        known = ", ".join(settings.portfolios) or "none"
+        raise InputError(f"there is no portfolio {name!r}: the settings hold {known}.")
+    with _changing(settings) as document:
+        document["portfolios"].pop(name)
+
+
+def _weights(weights: Mapping[str, float]) -> Table:
+    table = tomlkit.table()
+    for ticker, weight in weights.items():
+        table[SingleKey(ticker, KeyType.Basic)] = float(weight)
+    return table
 
 
 def _table(values: Mapping[str, Any]) -> Table:

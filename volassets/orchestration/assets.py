@@ -17,9 +17,9 @@ from volassets.orchestration.check_results import evaluations
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, block_name, op_name
 from volassets.orchestration.materializations import DATA_VERSION, data_version
 from volassets.orchestration.orphaned_runs import hold_run
-from volassets.orchestration.partitions import mapping, partitions_of
+from volassets.orchestration.partitions import MONTH_DIMENSION, PORTFOLIO_DIMENSION, mapping, partitions_of
 from volassets.orchestration.resources import RunOptions
-from volassets.pipeline.cells import Partition, Scope, parse_partition, partitions_of_spans
+from volassets.pipeline.cells import OF_PORTFOLIOS, Partition, Scope, parse_partition, partitions_of_spans
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.issued_record import issue
 from volassets.pipeline.partition_result import PartitionResult
@@ -105,7 +105,8 @@ def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Se
     scope = block[0].scope
     covered = [Partition()] if scope is Scope.ONCE else [parse_partition(scope, key) for key in context.partition_keys]
     asked = partitions_of_spans(options.cells) if options.cells else covered
-    tickers = sorted({partition.ticker for partition in (*covered, *asked) if partition.ticker})
+    named = () if scope in OF_PORTFOLIOS else (*covered, *asked)
+    tickers = sorted({partition.ticker for partition in named if partition.ticker})
     with home.opened(options, context.log.info) as opened:
         state = State(opened, tickers or None)
         opened.load_bars(tickers)
@@ -206,6 +207,9 @@ class _Record:
         if step.scope is Scope.TICKER_MONTH:
             month, ticker = partition.key.split("|")
             tags |= {f"{PARTITION_TAG}/refit_month": month, f"{PARTITION_TAG}/ticker": ticker}
+        if step.scope is Scope.PORTFOLIO_MONTH:
+            month, name = partition.key.split("|")
+            tags |= {f"{PARTITION_TAG}/{MONTH_DIMENSION}": month, f"{PARTITION_TAG}/{PORTFOLIO_DIMENSION}": name}
         return dg.AssetMaterialization(step.name, partition=partition.key or None, metadata=dict(described), tags=tags)
 
     def _results(

@@ -45,7 +45,7 @@ def build_jobs(steps: Sequence[Step]) -> Jobs:
 
 def range_tags(settings: Settings, partitions: Sequence[Partition]) -> dict[str, str]:
     """Return the tags that make a run cover the rectangle around `partitions`; none for a run without partitions."""
-    first, last = bounding_range(partitions, settings.tickers)
+    first, last = bounding_range(partitions, (*settings.tickers, *settings.portfolios))
     return {RANGE_START_TAG: first.key, RANGE_END_TAG: last.key} if first.key else {}
 
 

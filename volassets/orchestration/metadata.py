@@ -142,7 +142,7 @@ def in_time(partition: Partition) -> tuple[str, str]:
 def _row_counts(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition, int]:
     """Return the stored rows of the step's partitions."""
     store = state.context.warehouse
-    names = [name for name in ("ticker", "refit_month") if name in store.table(step.table).column_names]
+    names = [name for name in ("ticker", "portfolio", "refit_month") if name in store.table(step.table).column_names]
     where = "WHERE list_contains($tickers, ticker)" if "ticker" in names else ""
     listed = ", ".join([*names, "count(*) AS n"])
     rows = store.query(
@@ -153,7 +153,7 @@ def _row_counts(state: State, step: Step, tickers: Sequence[str]) -> dict[Partit
 
 def _partition(row: Mapping[Any, Any]) -> Partition:
     month = row.get("refit_month")
-    return Partition(row.get("ticker", ""), None if month is None else pd.Timestamp(month))
+    return Partition(row.get("portfolio", row.get("ticker", "")), None if month is None else pd.Timestamp(month))
 
 
 def _numbers(state: State, step: Step, tickers: Sequence[str]) -> dict[Partition, dict[str, Any]]:

@@ -12,6 +12,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*(backfill_
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 MONTH_DIMENSION, TICKER_DIMENSION = "refit_month", "ticker"
+# Dagster sorts dimensions by name, and a key begins with its month.
+PORTFOLIO_DIMENSION = "refit_portfolio"
 
 
 def partitions_of(settings: Settings, scope: Scope) -> dg.PartitionsDefinition | None:
@@ -19,7 +21,10 @@ def partitions_of(settings: Settings, scope: Scope) -> dg.PartitionsDefinition |
     tickers = dg.StaticPartitionsDefinition(list(settings.tickers))
     months = dg.MonthlyPartitionsDefinition(f"{settings.start_month}-01", end_offset=1)
     grid = dg.MultiPartitionsDefinition({MONTH_DIMENSION: months, TICKER_DIMENSION: tickers})
-    return {Scope.TICKER: tickers, Scope.MONTH: months, Scope.TICKER_MONTH: grid}.get(scope)
+    portfolios = dg.StaticPartitionsDefinition(list(settings.portfolios))
+    books = dg.MultiPartitionsDefinition({MONTH_DIMENSION: months, PORTFOLIO_DIMENSION: portfolios})
+    listed = {Scope.TICKER: tickers, Scope.MONTH: months, Scope.TICKER_MONTH: grid}
+    return {**listed, Scope.PORTFOLIO: portfolios, Scope.PORTFOLIO_MONTH: books}.get(scope)
 
 
 def mapping(downstream: Scope, upstream: Scope) -> dg.PartitionMapping | None:
@@ -28,6 +33,11 @@ def mapping(downstream: Scope, upstream: Scope) -> dg.PartitionMapping | None:
         return None
     if {downstream, upstream} == {Scope.TICKER_MONTH, Scope.TICKER}:
         return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=TICKER_DIMENSION)
-    if {downstream, upstream} == {Scope.TICKER_MONTH, Scope.MONTH}:
+    if {downstream, upstream} == {Scope.PORTFOLIO_MONTH, Scope.PORTFOLIO}:
+        return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=PORTFOLIO_DIMENSION)
+    if {downstream, upstream} == {Scope.PORTFOLIO_MONTH, Scope.TICKER_MONTH}:
+        same = dg.DimensionPartitionMapping(MONTH_DIMENSION, dg.IdentityPartitionMapping())
+        return dg.MultiPartitionMapping({MONTH_DIMENSION: same})
+    if Scope.MONTH in (downstream, upstream) and {downstream, upstream} & {Scope.TICKER_MONTH, Scope.PORTFOLIO_MONTH}:
         return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=MONTH_DIMENSION)
     return dg.AllPartitionMapping()

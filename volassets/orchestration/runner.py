@@ -27,6 +27,7 @@ from volassets.orchestration.resources import OpenHome
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
+from volassets.pipeline.portfolio_members import portfolio_problems
 from volassets.pipeline.price_intake import BarsRefused, fetch, reason_to_fetch, refusal
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
@@ -152,6 +153,9 @@ class Runner:
             # Bars that were seen and refused, not names that nobody knows.
             if isinstance(error, BarsRefused):
                 self._context.warehouse.write(refusal(self._context, ticker, error))
+        for name, problem in portfolio_problems(self._context).items():
+            result.failures[name, "portfolio"] = problem
+            self._say(f"{name} is left out: {problem}")
         models = tuple(self._context.models)
         steps = graph_steps(self._settings, models)
         with (

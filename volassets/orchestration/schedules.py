@@ -27,7 +27,7 @@ from volassets.pipeline.missed_months import missing_months, months_to_update, s
 from volassets.pipeline.planner import named
 from volassets.pipeline.price_intake import LOCAL_SOURCES
 from volassets.pipeline.step import Step
-from volassets.pipeline.steps import blocks
+from volassets.pipeline.steps import blocks, following
 from volassets.pipeline.stored_hashes import StoredHashes
 from volassets.settings import Settings
 from volassets.timing import refit_month
@@ -46,7 +46,9 @@ def build_schedules(settings: Settings, steps: Sequence[Step], jobs: Jobs) -> li
     prices = next(block for block in listed if block[0].compute is None)
     groups = schedule_groups(settings)
     schedules = [_price_schedule(settings, group, jobs[block_name(prices)]) for group in groups]
-    for number, block in enumerate(block for block in listed if block[0].scope in (Scope.TICKER_MONTH, Scope.MONTH)):
+    later = {step.name for step in following(steps)}
+    monthly = [block for block in listed if block[0].scope in (Scope.TICKER_MONTH, Scope.MONTH)]
+    for number, block in enumerate(block for block in monthly if block[0].name not in later):
         # The first block has the plain names; one over all tickers, and what follows it, comes after.
         suffix = f"_{block_name(block)}" if number else ""
         whole = [replace(groups[0], tickers=settings.tickers)] if block[0].scope is Scope.MONTH else groups

@@ -22,11 +22,20 @@ class Scope(Enum):
     TICKER = "ticker"
     TICKER_MONTH = "ticker_month"
     MONTH = "month"
+    PORTFOLIO = "portfolio"
+    PORTFOLIO_MONTH = "portfolio_month"
     ONCE = "once"
 
 
+OF_PORTFOLIOS = (Scope.PORTFOLIO, Scope.PORTFOLIO_MONTH)
+WITH_MONTH = (Scope.TICKER_MONTH, Scope.PORTFOLIO_MONTH)
+
+
 class Partition(NamedTuple):
-    """A partition of a step: a ticker and a refit month, each where the scope has one."""
+    """A partition of a step: a ticker and a refit month, each where the scope has one.
+
+    Of the scopes of books, `ticker` is the name of the portfolio.
+    """
 
     ticker: str = ""
     month: pd.Timestamp | None = None
@@ -68,13 +77,14 @@ def parse_partition(scope: Scope, key: str) -> Partition:
     if scope is Scope.ONCE:
         return Partition()
     month, separator, ticker = key.partition("|")
-    if scope is Scope.TICKER and key and not separator:
+    if scope in (Scope.TICKER, Scope.PORTFOLIO) and key and not separator:
         return Partition(key)
     if scope is Scope.MONTH and not separator:
         return Partition("", refit_month(month))
-    if scope is Scope.TICKER_MONTH and separator and ticker:
+    if scope in WITH_MONTH and separator and ticker:
         return Partition(ticker, refit_month(month))
-    form = {Scope.TICKER_MONTH: "YYYY-MM-DD|TICKER", Scope.MONTH: "YYYY-MM-DD"}.get(scope, "TICKER")
+    names = {Scope.PORTFOLIO: "PORTFOLIO", Scope.PORTFOLIO_MONTH: "YYYY-MM-DD|PORTFOLIO"}
+    form = {Scope.TICKER_MONTH: "YYYY-MM-DD|TICKER", Scope.MONTH: "YYYY-MM-DD", **names}.get(scope, "TICKER")
     raise InputError(f"partition key {key!r} is not of the form {form}: correct it.")
 
 

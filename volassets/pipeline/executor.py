@@ -223,6 +223,8 @@ class Executor:
         return ""
 
     def _tickers_of(self, step: Step, cells: Sequence[_CellToCompute]) -> list[str]:
+        if step.names:
+            return []
         if step.scope is Scope.MONTH:
             pools = (self._context.pool(model, place.refit_month) for place, model, _ in cells if model)
             return sorted({ticker for pool in pools for ticker in pool})

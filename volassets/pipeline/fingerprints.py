@@ -36,6 +36,7 @@ CODE_VERSIONS = {
     "importance": "1",
     "comparison": "2",
     "risk": "1",
+    "portfolio": "1",
 }
 
 

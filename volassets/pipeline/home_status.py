@@ -82,7 +82,7 @@ def _ticker_status(
     cells: list[PlannedCell] = []
     if months:
         whole = {ticker: months_between(months[0], months[-1])}
-        cells = plan(state, [step for step in steps if step.scope is not Scope.ONCE], whole)
+        cells = plan(state, [step for step in steps if step.scope is not Scope.ONCE and not step.names], whole)
         if not state.current_forecasts(ticker):
             # A run makes the forecasts first; until then there is nothing to plan a comparison from.
             place = Partition(ticker)

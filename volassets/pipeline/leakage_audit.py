@@ -76,7 +76,7 @@ def memory_pipeline(ticker: str, settings: Settings, months: Sequence[pd.Timesta
     It returns one frame per audited stage (`Step.stage`) and ``features`` and ``labels`` over all bars, each with
     ``known_at``: a row's own date, the last bar before the month's cut-off, or the origin.
     """
-    alone = settings.model_copy(update={"tickers": (ticker,)})
+    alone = settings.model_copy(update={"tickers": (ticker,), "portfolios": {}})
 
     def run(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
         memory = _Memory(ticker, alone, bars)

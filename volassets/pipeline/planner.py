@@ -36,6 +36,11 @@ def partitions_of(step: Step, months: Mapping[str, Sequence[pd.Timestamp]]) -> l
         return [Partition(ticker, month) for ticker, listed in months.items() for month in listed]
     if step.scope is Scope.MONTH:
         return [Partition("", month) for month in sorted({month for listed in months.values() for month in listed})]
+    if step.scope is Scope.PORTFOLIO:
+        return [Partition(name) for name in step.names]
+    if step.scope is Scope.PORTFOLIO_MONTH:
+        listed = sorted({month for own in months.values() for month in own})
+        return [Partition(name, month) for name in step.names for month in listed]
     return [Partition()] if step.scope is Scope.ONCE else []
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
-from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.cells import OF_PORTFOLIOS, Partition, Scope
 from volassets.warehouse.store import Replacement, Upsert
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ class Step:
     chained : bool
         Whether a cell goes on from the same model's cell of an earlier month: a worker is given all of a model's, in
         order.
+    names : tuple of str
+        Portfolios with partitions, of a step about portfolios.
     stale_reason : str
         Why a stored cell is stale, in words.
     """
@@ -168,6 +170,7 @@ class Step:
     stage: str = ""
     cells_per_job: int = 16
     chained: bool = False
+    names: tuple[str, ...] = ()
     stale_reason: str = ""
 
     @property
@@ -182,7 +185,8 @@ class Step:
 
     def writes(self, partition: Partition, model: str, data_hash: str, output: Output) -> list[Replacement | Upsert]:
         """Return what a computed cell replaces in the store."""
-        names = {"ticker": partition.ticker, "refit_month": partition.month, "model": model}
+        owner = "portfolio" if self.scope in OF_PORTFOLIOS else "ticker"
+        names = {owner: partition.ticker, "refit_month": partition.month, "model": model}
         names = {name: value for name, value in names.items() if value}
         cell = pd.DataFrame([names]) if names else None
         # A fit over all tickers is one cell; what is stored beside it has a cell per ticker.

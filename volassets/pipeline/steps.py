@@ -16,6 +16,8 @@ from volassets.models.registry import MODELS, families
 from volassets.pipeline.cells import Scope
 from volassets.pipeline.comparison_steps import comparison_steps
 from volassets.pipeline.model_steps import model_steps
+from volassets.pipeline.portfolio_steps import GROUP as PORTFOLIO
+from volassets.pipeline.portfolio_steps import portfolio_steps
 from volassets.pipeline.price_steps import price_steps
 from volassets.pipeline.risk_steps import risk_steps
 from volassets.pipeline.selection_steps import selection_steps
@@ -27,7 +29,7 @@ from volassets.warehouse.store import open_warehouse
 LOAD_PATIENCE_SECONDS = 2.0
 
 Builder = Callable[[Settings, tuple[Model, ...]], Iterable[Step]]
-BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, risk_steps, comparison_steps]
+BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, risk_steps, comparison_steps, portfolio_steps]
 
 
 def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:
@@ -42,9 +44,10 @@ def blocks(listed: Sequence[Step]) -> list[tuple[Step, ...]]:
 
 
 def following(listed: Sequence[Step]) -> list[Step]:
-    """Return the steps without months that are made from those with: what is brought up to date after them."""
+    """Return what is brought up to date after the forecasts: the steps without months, and those about portfolios."""
     months = (Scope.TICKER_MONTH, Scope.MONTH)
-    return [step for block in blocks(listed)[1:] for step in block if step.scope not in months]
+    later = [step for block in blocks(listed)[1:] for step in block]
+    return [step for step in later if step.scope not in months or step.group == PORTFOLIO]
 
 
 def graph_steps(settings: Settings, also: Iterable[str] = ()) -> tuple[Step, ...]:

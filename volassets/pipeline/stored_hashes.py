@@ -93,7 +93,11 @@ class StoredHashes:
         self, table: str, values: Mapping[str, str], tickers: Iterable[str] | None
     ) -> tuple[list[tuple[Partition, str]], pd.DataFrame]:
         """Return the stored cells and, in their order, what all rows of a cell have in common."""
-        cell = [name for name in ("ticker", "refit_month", "model") if name in self._warehouse.table(table).cell]
+        cell = [
+            name
+            for name in ("ticker", "portfolio", "refit_month", "model")
+            if name in self._warehouse.table(table).cell
+        ]
         columns = ", ".join([*cell, *(f"min({value}) AS {name}" for name, value in values.items())])
         of_tickers = "WHERE ticker IN (SELECT unnest($tickers))" if tickers is not None and "ticker" in cell else ""
         group = f"GROUP BY {', '.join(cell)}" if cell else "HAVING count(*) > 0"
@@ -104,7 +108,8 @@ class StoredHashes:
 
 
 def _partitions(frame: pd.DataFrame) -> list[Partition]:
-    tickers = frame["ticker"] if "ticker" in frame else [""] * len(frame)
+    owners = [name for name in ("ticker", "portfolio") if name in frame]
+    tickers = frame[owners[0]] if owners else [""] * len(frame)
     if "refit_month" not in frame:
         return [Partition(ticker) for ticker in tickers]
     # One object for all cells of a month.

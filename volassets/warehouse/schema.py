@@ -22,6 +22,7 @@ from volassets.warehouse.columns import (
 )
 from volassets.warehouse.declarations import Column, Table
 from volassets.warehouse.schema_issued import ISSUED_TABLES
+from volassets.warehouse.schema_portfolio import PORTFOLIO_TABLES
 from volassets.warehouse.schema_reports import REPORT_TABLES
 from volassets.warehouse.schema_risk import RISK_TABLES
 
@@ -40,7 +41,7 @@ def tables(settings: Settings) -> dict[str, Table]:
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
     listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *ISSUED_TABLES, *REPORT_TABLES]
-    listed.append(SCHEMA_VERSION_TABLE)
+    listed += [*PORTFOLIO_TABLES, SCHEMA_VERSION_TABLE]
     return {table.name: table for table in listed}
 
 

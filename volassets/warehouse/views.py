@@ -10,6 +10,7 @@ from volassets.warehouse.columns import FORECAST, HORIZON, MODEL, ORIGIN, TARGET
 from volassets.warehouse.declarations import Column, View, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 from volassets.warehouse.schema_issued import live_views
+from volassets.warehouse.schema_portfolio import CORRELATIONS, LATEST_PORTFOLIO_RISK
 from volassets.warehouse.schema_risk import LATEST_RISK, VALUE_AT_RISK
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def views(settings: Settings) -> dict[str, View]:
         LATEST_RISK,
         VALUE_AT_RISK,
         *live_views(settings.horizons),
+        CORRELATIONS,
+        LATEST_PORTFOLIO_RISK,
     )
     return {view.name: view for view in listed}
 
