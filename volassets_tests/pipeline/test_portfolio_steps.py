@@ -13,7 +13,7 @@ import pytest
 
 from volassets.commands.portfolios import parsed_weights, read_positions
 from volassets.errors import InputError
-from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.planner import partitions_of, plan
@@ -28,6 +28,7 @@ from volassets.warehouse.store import Replacement, open_warehouse
 TICKERS = ("AAA", "BBB", "CCC")
 BOOK = {"AAA": 0.6, "BBB": 0.5, "CCC": -0.3}
 MONTHS = months_between(pd.Timestamp("2007-01-01"), pd.Timestamp("2007-04-01"))
+NEEDED = ("raw_prices", "realized_vol_features", "benchmark_forecasts")
 STORED = ("correlation_fits", "risk_contributions", "portfolio_variances", "portfolio_forecasts", "portfolio_steering")
 
 
@@ -38,10 +39,10 @@ def settings_of(folder: Path, **values: object) -> Settings:
 
 
 def run(settings: Settings, months: Sequence[pd.Timestamp]) -> list[str]:
-    """Compute what is missing or stale of some months but comparisons; return the planned cells of portfolios."""
+    """Compute what is missing or stale of some months, with what portfolios need; return their planned cells."""
     with Context(settings) as context:
         state, planned = State(context), []
-        chosen = [step for step in steps(settings) if step.scope is not Scope.ONCE and step.group != "evaluation"]
+        chosen = [step for step in steps(settings) if step.name in NEEDED or step.group == GROUP]
         for step in chosen:
             asked = partitions_of(step, dict.fromkeys(settings.tickers, months))
             if step.group == GROUP:
@@ -103,7 +104,8 @@ def test_nothing_is_left_to_do_and_a_home_without_portfolios_has_no_such_step(fo
     assert not [step for step in steps(settings.model_copy(update={"portfolios": {}})) if step.group == GROUP]
 
 
-def test_one_month_at_a_time_gives_the_same_bits(folder, tmp_path, simulated_bars):
+@pytest.mark.slow
+def test_one_month_at_a_time_gives_the_same_bits(folder, tmp_path):
     for ticker in TICKERS:
         shutil.copy(folder / f"{ticker}.csv", tmp_path)
     settings = settings_of(tmp_path, portfolios={"book": dict(reversed(BOOK.items()))})
@@ -135,6 +137,7 @@ def test_the_other_portfolios_go_on_where_one_cannot(home):
     assert not [text for text in run(settings, MONTHS) if "book" in text], "book was complete and stays so"
 
 
+@pytest.mark.slow
 def test_dated_weights_hold_from_their_day_on_and_not_before(home):
     settings = settings_of(home, portfolios={"book": BOOK, "dated": {}})
     dates = ["2006-12-29"] * 2 + ["2007-02-14"] * 2
@@ -175,7 +178,7 @@ def test_best_of_a_home_is_chosen_month_by_month(home):
         known = losses[pd.to_datetime(losses["target_date"]) < row["refit_month"]]
         for ticker, model in zip(json.loads(row["members"]), json.loads(row["models"]), strict=True):
             own = known[known["ticker"] == ticker].groupby("model")["qlike"].mean()
-            assert model == (own.idxmin() if len(own) else "ewma")
+            assert model == (own.idxmin() if len(own) else "rolling_20")
 
 
 def test_weights_in_force():
