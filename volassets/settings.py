@@ -353,9 +353,14 @@ def load_settings(
     for key in INTERNAL:
         if key in values:
             raise InputError(UNKNOWN.format(key))
-    values |= {"model_sections": sections, "home": str(home)}
+    return validated(values, sections, home)
+
+
+def validated(values: Mapping[str, Any], sections: Mapping[str, Any], home: Path) -> Settings:
+    """Return the settings of top-level keys and models' sections; InputError with the key that is wrong."""
+    whole = {**values, "model_sections": sections, "home": str(home)}
     try:
-        settings = Settings.model_validate_json(json.dumps(values, default=str), strict=True)
+        settings = Settings.model_validate_json(json.dumps(whole, default=str), strict=True)
     except ValidationError as error:
         raise InputError(_first_error(error, "")) from None
     for name in MODELS:

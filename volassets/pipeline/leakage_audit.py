@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from volassets.errors import InputError
 from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit
 from volassets.features.targets import target
-from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
-from volassets.pipeline.state import FEATURES, State
-from volassets.pipeline.step import Inputs, Output, Step
-from volassets.pipeline.steps import steps
+from volassets.pipeline.memory_run import MemoryCell, MemoryRun
+from volassets.pipeline.step import Step
 from volassets.settings import Settings
 from volassets.timing import refit_month, training_length
 from volassets.warehouse.store import Replacement
@@ -79,76 +77,38 @@ def memory_pipeline(ticker: str, settings: Settings, months: Sequence[pd.Timesta
     alone = settings.model_copy(update={"tickers": (ticker,), "portfolios": {}})
 
     def run(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        memory = _Memory(ticker, alone, bars)
+        memory = MemoryRun(alone, {ticker: bars})
         stages: dict[str, list[pd.DataFrame]] = {}
         for month in months:
             for step in memory.steps:
                 if step.scope in AUDITED:
-                    stages.setdefault(step.stage or step.name, []).extend(memory.computed(step, month))
-        features = memory.features
+                    found = _audited_rows(memory, step, Partition(ticker, month))
+                    stages.setdefault(step.stage or step.name, []).extend(found)
+        features = memory.features[ticker]
         whole = {"features": features.assign(known_at=features.index), LABELS: labels(features, settings.horizons)}
         return whole | {name: pd.concat(frames, ignore_index=True) for name, frames in stages.items() if frames}
 
     return run
 
 
-class _Memory:
-    """One ticker's steps, computed from its bars and from each other without a store."""
-
-    def __init__(self, ticker: str, settings: Settings, bars: pd.DataFrame) -> None:
-        self._context = Context(settings)
-        self._context.set_bars(ticker, bars)
-        self._state = State(self._context, (ticker,))
-        self._ticker, self._bars = ticker, bars
-        self._rows: dict[tuple[Partition, str], list[pd.DataFrame]] = {}
-        self._files: dict[str, bytes] = {}
-        self.steps = steps(settings)
-        (step,) = (step for step in self.steps if step.name == FEATURES)
-        self.features = self._output(step, Partition(ticker), None, {}).tables[FEATURES].set_index("date")
-
-    def computed(self, step: Step, month: pd.Timestamp) -> Iterator[pd.DataFrame]:
-        """Compute a step for one month; yield its rows with ``month`` and ``known_at``."""
-        place = Partition(self._ticker, month)
-        before = self._bars.index[training_length(pd.DatetimeIndex(self._bars.index), month) - 1]
-        for model in step.variants:
-            if step.gap(self._state, place, model):
-                continue
-            output = self._output(step, place, model, {self._ticker: self.features})
-            named = {"model": model.name} if model else {}
-            for name, rows in output.tables.items():
-                self._rows.setdefault((place, name), []).append(rows.assign(**named))
-            self._files.update(output.files)
-            rows = output.tables[step.table].drop(columns=[*OF_ONE_RUN, "data_hash"], errors="ignore")
-            if output.files:
-                rows["weights"] = hashlib.sha256(b"".join(output.files.values())).hexdigest()
-            if "training_history" in output.tables:
-                rows["history"] = output.tables["training_history"].to_json(double_precision=15)
-            known = rows.get("origin_date", before)
-            yield rows.reset_index(drop=True).assign(**named, month=month, known_at=known)
-
-    def _output(
-        self, step: Step, place: Partition, model: Model | None, features: Mapping[str, pd.DataFrame]
-    ) -> Output:
-        assert step.compute is not None
-        return step.compute(
-            Inputs(
-                settings=self._context.settings,
-                partition=place,
-                model=model,
-                data_hash=step.fingerprint(self._state, place, model),
-                rows={name: self._stored(place, name) for where, name in self._rows if where == place},
-                features=features,
-                bars=self._bars,
-                calendars={self._ticker: self._context.calendar(self._ticker)},
-                read_file=lambda path: self._files[str(path)],
-            )
-        )
-
-    def _stored(self, place: Partition, name: str) -> pd.DataFrame:
-        """Return rows as they would come out of the store: in the order of the table's key."""
-        rows = pd.concat(self._rows[place, name], ignore_index=True)
-        key = [column for column in self._context.warehouse.table(name).key if column in rows]
-        return rows.sort_values(key, kind="stable", ignore_index=True)
+def _audited_rows(memory: MemoryRun, step: Step, place: Partition) -> Iterator[pd.DataFrame]:
+    """Compute a step for one month; yield its rows with ``month`` and ``known_at``."""
+    index = pd.DatetimeIndex(memory.features[place.ticker].index)
+    before = index[training_length(index, place.refit_month) - 1]
+    for model in step.variants:
+        cell = MemoryCell(place, model)
+        if memory.gap(step, cell):
+            continue
+        output = memory.output(step, cell)
+        memory.keep(step, cell, output)
+        rows = output.tables[step.table].drop(columns=[*OF_ONE_RUN, "data_hash"], errors="ignore")
+        if output.files:
+            rows["weights"] = hashlib.sha256(b"".join(output.files.values())).hexdigest()
+        if "training_history" in output.tables:
+            rows["history"] = output.tables["training_history"].to_json(double_precision=15)
+        known = rows.get("origin_date", before)
+        named = {"model": model.name} if model else {}
+        yield rows.reset_index(drop=True).assign(**named, month=place.month, known_at=known)
 
 
 def labels(features: pd.DataFrame, horizons: Sequence[int]) -> pd.DataFrame:
