@@ -266,7 +266,6 @@ def _realized(features: pd.DataFrame, settings: Settings, horizons: Sequence[int
     columns = ["proxy_variance", "return", "ratio"]
     rows = features[columns].reset_index().assign(ticker="")
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET enable_progress_bar = false")
         connection.register("given", rows)
         # As the table keeps them: a missing number is NULL, which the averages leave out.
         numbers = (f"nullif({quoted(name)}, 'NaN'::DOUBLE) AS {quoted(name)}" for name in columns)

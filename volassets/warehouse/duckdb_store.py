@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,8 +207,7 @@ class DuckDBWarehouse(Warehouse):
             except duckdb.Error as error:
                 raise self._explained(error, patience) from None
             stack.callback(connection.close)
-            # A bar on standard output would stand among a command's answers.
-            connection.execute("SET enable_progress_bar = false")
+            hide_progress_bar(connection)
             return connection, stack.pop_all()
 
     def _explained(self, error: Exception, patience: Patience) -> Exception:
@@ -232,6 +231,15 @@ class DuckDBWarehouse(Warehouse):
         except StoreError:
             return False
         return True
+
+
+def hide_progress_bar(connection: DuckDBPyConnection) -> None:
+    """Keep DuckDB's bar off standard output, where it would stand among a command's answers."""
+    import duckdb
+
+    # In a notebook without ipywidgets there is no bar, and DuckDB refuses to switch it off.
+    with suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:

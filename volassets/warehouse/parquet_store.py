@@ -18,7 +18,7 @@ import pandas as pd
 
 from volassets.warehouse.cell_files import CellFiles
 from volassets.warehouse.declarations import Table, View, comments, create_view, literal, quoted
-from volassets.warehouse.duckdb_store import DuckDBWarehouse, put_in_place
+from volassets.warehouse.duckdb_store import DuckDBWarehouse, hide_progress_bar, put_in_place
 from volassets.warehouse.interface import CheckedChange, Warehouse
 from volassets.warehouse.schema import SCHEMA_VERSION, SCHEMA_VERSION_TABLE
 from volassets.warehouse.transfer import copy_rows
@@ -124,8 +124,7 @@ class ParquetWarehouse(Warehouse):
 
         connecting = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         with self.files.readable() as readable, connecting as connection:
-            # On standard output it would stand among a command's answers.
-            connection.execute("SET enable_progress_bar = false")
+            hide_progress_bar(connection)
             relations = self._asked(connection, sql)
             # A writer puts fits before their forecasts, so forecasts are read first: none is seen without its fit.
             for table in reversed([relation for relation in relations if isinstance(relation, Table)]):

@@ -60,6 +60,13 @@ va.plot.forecast(forecasts, bars, model="gjr")
 # %%
 va.plot.realized_against_forecast(forecasts, bars, model="log_har", horizon=5)
 # %% [markdown]
+The tables of a home are frames too; this one is empty, because no run has written to it.
+# %%
+import tempfile
+
+with tempfile.TemporaryDirectory() as folder:
+    print(len(va.open(folder).tables) > 40, va.open(folder).leaderboard.empty)
+# %% [markdown]
 Value at risk of the next session at 5 %, from the residuals of earlier forecasts; the first months have none yet.
 # %%
 risk = va.risk(forecasts, bars, levels=[0.05], method="historical").query("horizon == 1")

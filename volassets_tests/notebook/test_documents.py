@@ -21,7 +21,7 @@ def test_the_examples_of_the_page_give_what_it_shows():
 
 
 def test_the_notebook_is_stored_with_its_outputs():
-    stored, source = nbformat.read(NOTEBOOK, as_version=4), fresh()
+    stored, source = nbformat.read(str(NOTEBOOK), as_version=4), fresh()
     nbformat.validate(stored)
     assert [(cell.cell_type, cell.source) for cell in stored.cells] == [
         (cell.cell_type, cell.source) for cell in source.cells
@@ -35,7 +35,7 @@ def test_the_notebook_is_stored_with_its_outputs():
 
 @pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_is_stored():
-    stored, again = nbformat.read(NOTEBOOK, as_version=4), executed(fresh())
+    stored, again = nbformat.read(str(NOTEBOOK), as_version=4), executed(fresh())
     for before, now in zip(stored.cells, again.cells, strict=True):
         kinds = [sorted(output.get("data", {})) for output in before.get("outputs", ())]
         assert [sorted(output.get("data", {})) for output in now.get("outputs", ())] == kinds, now.source

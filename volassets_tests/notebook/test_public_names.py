@@ -14,7 +14,7 @@ NAMES = ["compare", "feature_table", "fit", "open", "plot", "portfolio_risk", "r
 
 
 def test_the_public_names_are_there_and_documented():
-    assert sorted(va._PUBLIC) == NAMES
+    assert sorted(va._PUBLIC) == sorted(NAMES)
     assert set(NAMES) <= set(dir(va))
     for name in NAMES:
         assert inspect.getdoc(getattr(va, name)), name
