@@ -15,6 +15,8 @@ from volassets.market.bars import as_bars
 
 _INDICES = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
 _STOCKS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+# Month of the first session after the last bundled bar: the newest that can be forecast.
+LAST_MONTH = "2019-01"
 
 
 class BundledSource:

@@ -3,7 +3,9 @@
 import warnings
 
 import dagster as dg
+import pandas as pd
 
+from volassets.market.bundled import LAST_MONTH
 from volassets.pipeline.cells import Scope
 from volassets.settings import Settings
 
@@ -19,12 +21,26 @@ PORTFOLIO_DIMENSION = "refit_portfolio"
 def partitions_of(settings: Settings, scope: Scope) -> dg.PartitionsDefinition | None:
     """Return the partitions of assets of a scope: listed tickers, refit months with the running one, or both."""
     tickers = dg.StaticPartitionsDefinition(list(settings.tickers))
-    months = dg.MonthlyPartitionsDefinition(f"{settings.start_month}-01", end_offset=1)
+    months = _months(settings)
     grid = dg.MultiPartitionsDefinition({MONTH_DIMENSION: months, TICKER_DIMENSION: tickers})
     portfolios = dg.StaticPartitionsDefinition(list(settings.portfolios))
     books = dg.MultiPartitionsDefinition({MONTH_DIMENSION: months, PORTFOLIO_DIMENSION: portfolios})
     listed = {Scope.TICKER: tickers, Scope.MONTH: months, Scope.TICKER_MONTH: grid}
     return {**listed, Scope.PORTFOLIO: portfolios, Scope.PORTFOLIO_MONTH: books}.get(scope)
+
+
+def only_bundled(settings: Settings) -> bool:
+    """Return whether the bars of every listed ticker come with packages, so that none will be added."""
+    return all(settings.source_of(ticker).source == "bundled" for ticker in settings.tickers)
+
+
+def _months(settings: Settings) -> dg.MonthlyPartitionsDefinition:
+    """Return the refit months up to the running one, or to the last one that bundled bars reach where all are."""
+    first = f"{settings.start_month}-01"
+    if only_bundled(settings) and settings.start_month <= LAST_MONTH:
+        end = pd.Timestamp(LAST_MONTH) + pd.offsets.MonthBegin(1)
+        return dg.MonthlyPartitionsDefinition(first, end_date=f"{end:%Y-%m-%d}")
+    return dg.MonthlyPartitionsDefinition(first, end_offset=1)
 
 
 def mapping(downstream: Scope, upstream: Scope) -> dg.PartitionMapping | None:

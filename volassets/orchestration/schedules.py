@@ -21,6 +21,7 @@ import dagster as dg
 import pandas as pd
 
 from volassets.orchestration.jobs import Jobs, block_name, block_request
+from volassets.orchestration.partitions import only_bundled
 from volassets.orchestration.schedule_groups import ScheduleGroup, hour_before, schedule_groups
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
@@ -58,8 +59,7 @@ def build_schedules(settings: Settings, steps: Sequence[Step], jobs: Jobs) -> li
 
 
 def _common(settings: Settings, group: ScheduleGroup, job: Any) -> dict[str, Any]:
-    bundled = all(settings.source_of(ticker).source == "bundled" for ticker in settings.tickers)
-    status = dg.DefaultScheduleStatus.STOPPED if bundled else dg.DefaultScheduleStatus.RUNNING
+    status = dg.DefaultScheduleStatus.STOPPED if only_bundled(settings) else dg.DefaultScheduleStatus.RUNNING
     return {"execution_timezone": group.zone, "default_status": status, "job": job}
 
 
