@@ -15,14 +15,19 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dagster import Field, Int, StringSource
+from dagster import DagsterEventType, Field, Int, StringSource
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
+
+if TYPE_CHECKING:
+    from dagster import DagsterEvent, EventLogEntry
+    from dagster._utils.error import SerializableErrorInfo
 
 # The index and a few runs: the webserver reads the runs that its users look at, one file each.
 KEPT_FILES = 4
@@ -51,6 +56,10 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         """Return the storage in the directory that Dagster's own would use."""
         look_for_backfills_every(config_value.get("backfill_interval_seconds", BACKFILL_SECONDS))
         return cls(os.path.join(config_value["home"], "history", "runs"), inst_data)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; a termination or a failure in our own words without the traceback that the UI would show."""
+        super().store_event(_without_traceback(event))
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -98,6 +107,32 @@ def look_for_backfills_every(seconds: int) -> None:
     daemon = sys.modules.get(DAEMON)
     if daemon is not None and hasattr(daemon, INTERVAL):
         setattr(daemon, INTERVAL, max(1, seconds))
+
+
+def _without_traceback(entry: EventLogEntry) -> EventLogEntry:
+    """Return an entry of a log without the traceback of a termination or of a failure in our own words."""
+    return entry if entry.dagster_event is None else entry._replace(dagster_event=_bare(entry.dagster_event))
+
+
+def _bare(logged: DagsterEvent) -> DagsterEvent:
+    if logged.is_step_failure:
+        failure = logged.step_failure_data
+        if failure.user_failure_data is None and failure.error_source is not ErrorSource.INTERRUPT:
+            return logged
+        return logged._replace(event_specific_data=failure._replace(error=_without_stack(failure.error)))
+    if logged.event_type is DagsterEventType.RUN_CANCELED:
+        canceled = logged.job_canceled_data
+        return logged._replace(event_specific_data=canceled._replace(error=_without_stack(canceled.error)))
+    step = logged.job_failure_data.first_step_failure_event if logged.is_job_failure else None
+    if step is None or (bare := _bare(step)) is step:
+        return logged
+    data = logged.job_failure_data
+    data = data._replace(error=_without_stack(data.error), first_step_failure_event=bare)
+    return logged._replace(event_specific_data=data)
+
+
+def _without_stack(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+    return error and error._replace(stack=[], cause=None, context=None)
 
 
 def _relaxed(url: str) -> Engine:

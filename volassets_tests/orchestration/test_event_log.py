@@ -44,6 +44,30 @@ def materialize(instance: dg.DagsterInstance, **tags: str) -> str:
     return dg.materialize([cells], instance=instance, tags={**RANGE, **tags}).run_id
 
 
+@dg.asset
+def explained() -> None:
+    raise dg.Failure("2 cells failed")
+
+
+@dg.asset
+def broken() -> None:
+    raise ZeroDivisionError
+
+
+def test_a_failure_in_words_has_no_traceback_and_an_error_has(instance: dg.DagsterInstance) -> None:
+    for asset, has_stack in ((explained, False), (broken, True)):
+        run = dg.materialize([asset], instance=instance, raise_on_error=False).run_id
+        stored = [entry.dagster_event for entry in instance.all_logs(run) if entry.dagster_event]
+        (step,) = [event for event in stored if event.is_step_failure]
+        (whole,) = [event for event in stored if event.is_job_failure]
+        nested = whole.job_failure_data.first_step_failure_event
+        assert nested is not None
+        for error in (step.step_failure_data.error, whole.job_failure_data.error, nested.step_failure_data.error):
+            assert error is not None
+            assert ("Failure: 2 cells failed" in error.message) is not has_stack
+            assert bool(error.stack) is has_stack
+
+
 def own_storage(instance: dg.DagsterInstance) -> KeptSqliteEventLogStorage:
     storage = instance.event_log_storage
     assert isinstance(storage, KeptSqliteEventLogStorage)
