@@ -61,8 +61,9 @@ def _refusal(error: Exception | None) -> list[Finding]:
 
 def _text(partition: Partition, findings: Sequence[Finding]) -> str:
     """Return what was found of a partition: an overview shows the text without the partition."""
-    messages = " ".join(finding.message for finding in findings)
-    return f"{partition.label}: {messages or 'nothing found'}"
+    start = f"{partition.label}: "
+    messages = [finding.message.removeprefix(start) for finding in findings]
+    return start + (" ".join(text[:1].upper() + text[1:] for text in messages) or "nothing found")
 
 
 def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:
@@ -72,8 +73,10 @@ def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:
 
 def described(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return a check's metadata: how many findings, their messages, the offending rows of each."""
-    listed = "\n".join(f"- {finding.severity}: {finding.message}" for finding in findings)
-    metadata: dict[str, Any] = {"findings": len(findings), "messages": dg.MetadataValue.md(listed or "none")}
+    metadata: dict[str, Any] = {"findings": len(findings)}
+    if findings:
+        listed = [{"severity": finding.severity, "message": finding.message} for finding in findings]
+        metadata["messages"] = table_of(pd.DataFrame(listed), len(listed))
     for finding in findings:
         if len(finding.rows):
             metadata[f"rows: {finding.check}"] = table_of(finding.rows)

@@ -34,7 +34,9 @@ LINEAGE: dict[str, dict[str, Sources]] = {
     },
     "lag_analysis": dict.fromkeys(("pacf", "bound", "stable_blocks", "selected", "lasso"), ((FEATURES, "log_proxy"),)),
 }
-SHOWN = ["model", "horizon", "n", "qlike", "qlike_vs_gjr", "dm_p", "mcs_p", "rmse", "mae", "r2", "coverage_90"]
+# In two tables: the UI cuts one that is wider than its column.
+SHOWN = ["model", "horizon", "n", "qlike", "qlike_vs_gjr", "dm_p", "mcs_p", "coverage_90"]
+ERRORS = ["model", "horizon", "n", "rmse", "mae", "r2", "bias"]
 SCORED_COLUMNS = ("qlike", "qlike_vs_gjr", "rmse", "mae", "r2", "bias", "mse", "dm_vs_gjr", "mcs_p")
 
 
@@ -69,7 +71,8 @@ def _code(step: Step) -> dg.CodeReferencesMetadataValue:
 
 
 def scores_table(frame: pd.DataFrame) -> dg.TableMetadataValue:
-    """Return scores as a table of the UI: four places, p-values as text that never reads as 0."""
+    """Return scores as a table of the UI: four places, p-values as text that never reads as 0, no empty column."""
+    frame = frame.dropna(axis="columns", how="all")
     tests = [str(name) for name in frame if str(name).endswith("_p")]
     texts = {name: ["" if pd.isna(p) else p_cell(p) for p in frame[name]] for name in tests}
     return table_of(frame.round(4).assign(**texts), len(frame))
@@ -187,7 +190,7 @@ def _by_model(rows: pd.DataFrame) -> dict[str, Any]:
         }
         rows = rows.assign(parameters=[_short(text) for text in rows["parameters"]])
     if "qlike" in rows and rows["qlike"].notna().any():
-        numbers["qlike"] = float(rows["qlike"].mean())
+        numbers["qlike"] = round(float(rows["qlike"].mean()), 4)
     return {**numbers, "models": table_of(rows.round(4), len(rows))}
 
 
@@ -226,8 +229,9 @@ def _comparison(state: State, item: PartitionResult) -> dict[str, Any]:
     best = board.loc[board["horizon"] == board["horizon"].min(), "qlike"].min()
     return {
         "leaderboard": scores_table(board[SHOWN]),
+        "errors": scores_table(board[ERRORS]),
         "verdicts": dg.MetadataValue.md("\n".join(f"- {text}" for text in texts)),
-        **({"best_qlike": float(best)} if pd.notna(best) else {}),
+        **({"best_qlike": round(float(best), 4)} if pd.notna(best) else {}),
     }
 
 

@@ -17,7 +17,7 @@ Pictures = dict[str, dg.MarkdownMetadataValue]
 
 
 def as_metadata(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
-    """Return `figure` as an image in markdown; the UI shows it behind [Show Markdown]."""
+    """Return `figure` as an image in markdown; the UI folds what is longer than 1,000 characters."""
     return dg.MetadataValue.md(f"![{alternative}]({png_data_url(to_png(figure))})")
 
 

@@ -38,8 +38,8 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
         job="refresh_prices",
         needs_features=False,
         checks=(
-            Check(BARS_VALID, "Stored bars break no rule; refused ones are listed here.", refused, blocking=True),
-            Check("bars_plausible", "Nothing about the bars looks odd.", odd),
+            Check(BARS_VALID, "Whether bars break a rule; refused ones are not stored.", refused, blocking=True),
+            Check("bars_plausible", "Whether something about the bars looks odd.", odd),
         ),
     )
     yield Step(
@@ -56,7 +56,7 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
         compute=feature_rows,
         needs_features=False,
         gap=_no_bars,
-        checks=(Check("features_finite", "No value is missing after its warm-up.", _not_finite, blocking=True),),
+        checks=(Check("features_finite", "Whether a value is missing after its warm-up.", _not_finite, blocking=True),),
     )
 
 

@@ -53,7 +53,7 @@ def selection_steps(_settings: Settings, _models: tuple[Model, ...]) -> Iterator
         kinds=("duckdb", "pandas"),
         fingerprint=lambda state, partition, _: state.fingerprints(partition).selected_features(partition.refit_month),
         compute=selection_rows,
-        checks=(Check("selection_not_empty", "Every month keeps at least one feature.", find, blocking=True),),
+        checks=(Check("selection_not_empty", "Whether every month keeps at least one feature.", find, blocking=True),),
         stage="selection",
         **shared,
     )
