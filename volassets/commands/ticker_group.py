@@ -75,4 +75,4 @@ def _mention_reload() -> None:
     from volassets.settings import load_settings
 
     if (load_settings().home / "dagster").exists():
-        click.echo("A running `volassets ui` shows the change after Deployment, Reload definitions.", err=True)
+        click.echo("A running `volassets ui` shows the change within a minute.", err=True)

@@ -14,10 +14,16 @@ import dagster as dg
 from volassets.errors import VolassetsError
 from volassets.orchestration import metadata
 from volassets.orchestration.check_results import evaluations
-from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, block_name, op_name
+from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, block_name, op_name, repeat_tags
 from volassets.orchestration.materializations import DATA_VERSION, data_version
 from volassets.orchestration.orphaned_runs import hold_run
-from volassets.orchestration.partitions import MONTH_DIMENSION, PORTFOLIO_DIMENSION, mapping, partitions_of
+from volassets.orchestration.partitions import (
+    MONTH_DIMENSION,
+    PORTFOLIO_DIMENSION,
+    mapping,
+    only_bundled,
+    partitions_of,
+)
 from volassets.orchestration.resources import RunOptions
 from volassets.pipeline.cells import OF_PORTFOLIOS, Partition, Scope, parse_partition, partitions_of_spans
 from volassets.pipeline.executor import Executor
@@ -35,12 +41,6 @@ DAY = timedelta(days=1)
 # A failure's text names this many of its cells.
 SHOWN_FAILURES = 20
 
-# After any update of what it is made from, months that were never asked for notwithstanding; once, when the runs that
-# are under way, or those of what it is made from, are over.
-FOLLOWS = dg.AutomationCondition.eager().without(
-    ~dg.AutomationCondition.any_deps_missing()
-) & ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.any_deps_in_progress())
-
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
@@ -48,8 +48,9 @@ def build_assets(settings: Settings, steps: Sequence[Step]) -> list[dg.AssetsDef
     """Return the assets of `steps`, in pipeline order."""
     scopes = {step.name: step.scope for step in steps}
     specs = {step.name: _spec(settings, step, scopes) for step in steps}
+    condition = _follows(steps)
     for step in following(steps):
-        specs[step.name] = specs[step.name].replace_attributes(automation_condition=FOLLOWS)
+        specs[step.name] = specs[step.name].replace_attributes(automation_condition=condition)
     return [_block(settings, block, specs) for block in blocks(steps)]
 
 
@@ -65,7 +66,11 @@ def _block(settings: Settings, block: Sequence[Step], specs: Mapping[str, dg.Ass
         required_resource_keys={"home"},
     )
     def compute(context: dg.AssetExecutionContext, config: RunOptions) -> Iterator[Any]:
-        yield from _run_block(context, config, block)
+        try:
+            yield from _run_block(context, config, block)
+        except VolassetsError as error:
+            # Its text says what to do; where it was raised does not help.
+            raise dg.Failure(str(error), allow_retries=False) from None
 
     return compute
 
@@ -85,9 +90,26 @@ def _spec(settings: Settings, step: Step, scopes: Mapping[str, Scope]) -> dg.Ass
     )
 
 
+def _follows(steps: Sequence[Step]) -> dg.AutomationCondition:
+    """Return when what is made from months is made again: once, after any of them was, when no run is under way.
+
+    Unlike Dagster's `eager`, months that were never asked for do not matter, a ticker that is new is not a reason (it
+    has no bars), and neither are bars and features: forecasts follow them.
+    """
+    last = {step.name for step in following(steps)}
+    first = [step.name for step in steps if step.scope is Scope.TICKER and step.name not in last]
+    progress = dg.AutomationCondition.any_deps_in_progress()
+    return (
+        dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(*first)).since_last_handled()
+        & ~dg.AutomationCondition.in_progress()
+        & ~progress
+        & ~dg.AutomationCondition.any_deps_match(progress)
+    )
+
+
 def _freshness(settings: Settings) -> dg.FreshnessPolicy | None:
     """Return the policy of what a daily update brings up to date: materialized on every day that has one."""
-    if all(settings.source_of(ticker).source == "bundled" for ticker in settings.tickers):
+    if only_bundled(settings):
         return None
     days = " ".join(settings.update_schedule.split()[2:])
     return dg.FreshnessPolicy.cron(f"59 23 {days}", DAY, settings.timezone)
@@ -102,6 +124,8 @@ def _run_block(context: dg.AssetExecutionContext, options: RunOptions, block: Se
     require_one_meaning(context.run.tags)
     home = context.resources.home
     hold_run(home.loaded().home, context.run.run_id)
+    if tags := repeat_tags(context.run):
+        context.instance.add_run_tags(context.run.run_id, tags)
     scope = block[0].scope
     covered = [Partition()] if scope is Scope.ONCE else [parse_partition(scope, key) for key in context.partition_keys]
     asked = partitions_of_spans(options.cells) if options.cells else covered
@@ -141,7 +165,8 @@ class _Record:
         """Yield the materializations and check results of one step."""
         pages = self._pages(step, items)
         described = metadata.describe(self._state, step, items, self._options.pictures)
-        for item in sorted(items, key=lambda each: metadata.in_time(each.partition)):
+        # The newest cell that has something last: the overview shows it, and not a month without bars.
+        for item in sorted(items, key=lambda each: (not each.nothing, metadata.in_time(each.partition))):
             self._computed += len(item.computed)
             self._unchanged += len(item.unchanged)
             if item.failures:
@@ -180,10 +205,8 @@ class _Record:
 
     def log_counts(self) -> None:
         """Log how many cells were computed and how many were right already."""
-        self._context.log.info(
-            f"{self._computed} computed, {self._unchanged} unchanged: their inputs have not changed; the option "
-            "`force` computes them again"
-        )
+        why = ": their inputs have not changed; the option `force` computes them again" if self._unchanged else ""
+        self._context.log.info(f"{self._computed} computed, {self._unchanged} unchanged{why}")
 
     def failure(self) -> dg.Failure:
         """Return the failure that names the failed cells, without a traceback and without a retry."""
@@ -195,7 +218,8 @@ class _Record:
         shown = lines[:SHOWN_FAILURES]
         if len(lines) > len(shown):
             shown.append(f"and {len(lines) - len(shown)} more")
-        text = "\n".join([f"{len(lines)} cells failed, the others are kept.", *shown])
+        count = f"{len(lines)} cells" if len(lines) > 1 else "One cell"
+        text = "\n".join([f"{count} failed; what was computed is kept.", *shown])
         return dg.Failure(text, allow_retries=False, metadata={"failed_cells": len(lines)})
 
     def _materialization(

@@ -18,6 +18,7 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 SCHEDULE_TAG = "volassets/schedule"
 STARTED_TAG, TICKERS_TAG, MONTHS_TAG = "volassets/started_by", "volassets/tickers", "volassets/months"
+RETRY_TAG = "dagster/retry_number"
 SHOWN_TICKERS = 5
 
 
@@ -59,6 +60,17 @@ def described_tags(partitions: Sequence[Partition], started_by: str) -> dict[str
     if months:
         tags[MONTHS_TAG] = months
     return tags
+
+
+def repeat_tags(run: dg.DagsterRun) -> dict[str, str]:
+    """Return the tag that says of a re-execution or a retry what it repeats; none for any other run.
+
+    Dagster gives it the tags of the run that it repeats, and so who had started that one.
+    """
+    if run.parent_run_id is None or STARTED_TAG not in run.tags:
+        return {}
+    what = "retry" if RETRY_TAG in run.tags else "re-execution"
+    return {STARTED_TAG: f"{what} of {run.parent_run_id[:8]}"}
 
 
 def run_config(block: str, partitions: Sequence[Partition], **options: Any) -> dict[str, Any]:

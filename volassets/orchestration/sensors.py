@@ -1,11 +1,15 @@
 """What the daemon does between schedules: follow updates, report failed runs, close killed ones."""
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 
 from volassets.clock import utc_now
 from volassets.object_io import is_url, remove_drafts
@@ -19,6 +23,10 @@ RELOAD = (
     "the settings have changed since the definitions were loaded: click Deployment, Reload definitions. "
     "Runs use the new settings in any case."
 )
+RELOADING = "the settings have changed since the definitions were loaded: loading them again"
+# The tick has to be over: the server that evaluates it is replaced by the new one.
+RELOAD_AFTER_SECONDS = 2.0
+RELOAD_SECONDS = 120
 WEBHOOK_SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
@@ -58,13 +66,18 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
 
     @dg.sensor(
         name="watch_settings",
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=30,
         default_status=RUNNING,
-        description="Says when the settings have changed since the definitions were loaded, as after `tickers add`.",
+        description="Loads the definitions again when the settings have changed, as after `tickers add`; where the "
+        "code server cannot be told, says so.",
     )
     def watch_settings(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if load_settings(settings.home) == settings:
             return dg.SkipReason("the definitions are those of the settings")
+        origin = context.code_location_origin
+        if isinstance(origin, GrpcServerCodeLocationOrigin):
+            threading.Timer(RELOAD_AFTER_SECONDS, reload_definitions, (origin,)).start()
+            return dg.SkipReason(RELOADING)
         context.log.warning(RELOAD)
         return dg.SkipReason(RELOAD)
 
@@ -78,6 +91,15 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         "them, and the panel when the comparisons are done; also after a run in which other tickers failed.",
     )
     return [follow, tell_failures, close_killed, watch_settings]
+
+
+def reload_definitions(origin: GrpcServerCodeLocationOrigin) -> None:
+    """Let the code server behind `origin` load the definitions again; webserver and daemon notice it by themselves.
+
+    A server that cannot (`dagster api grpc`) refuses; the next tick tries again.
+    """
+    with suppress(DagsterUserCodeUnreachableError):
+        origin.create_client().reload_code(timeout=RELOAD_SECONDS)
 
 
 def local_folders(settings: Settings) -> list[Path]:

@@ -108,6 +108,10 @@ class Follower:
         self._definitions, self._instance = build_definitions(settings), instance
         self._cursor: dg.AssetDaemonCursor | None = None
 
+    def reload(self, settings: Settings) -> None:
+        """Take other settings for the evaluations to come."""
+        self._definitions = build_definitions(settings)
+
     def materialize(self, asset: str, *keys: str) -> None:
         """Record partitions as a run does, whoever started it and however it ends."""
         for key in keys or (None,):
@@ -145,6 +149,19 @@ def test_every_update_is_followed_once_and_nothing_else_is(home: Path, instance:
     assert follower.asks() == {"panel_report": {None}}
     follower.materialize("panel_report")
     assert follower.asks() == {}
+
+
+def test_a_new_ticker_is_followed_from_its_first_forecasts_on(home: Path, instance: dg.DagsterInstance) -> None:
+    own = {"models": ("naive", "garch"), "source": "yfinance"}
+    follower = Follower(load_settings(home, {"tickers": ("A",), **own}), instance)
+    assert follower.asks() == {}
+    follower.reload(load_settings(home, {"tickers": ("A", "NEW"), **own}))
+    assert follower.asks() == {}
+    follower.materialize("raw_prices", "NEW")
+    follower.materialize("realized_vol_features", "NEW")
+    assert follower.asks() == {}
+    follower.materialize("garch_forecasts", "2018-01-01|NEW")
+    assert follower.asks() == {"comparison_reports": {"NEW"}}
 
 
 def test_a_run_that_compares_by_itself_is_not_followed(home: Path, instance: dg.DagsterInstance) -> None:
