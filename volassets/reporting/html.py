@@ -1,34 +1,37 @@
-"""One page in one file: escaped text, tables, inline pictures; no script, nothing fetched."""
+"""One page in one file: escaped text, tables, charts as data with the script that draws them; nothing is fetched."""
 
 from __future__ import annotations
 
-import re
+import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from volassets.reporting.cell_text import is_missing
-from volassets.reporting.figures import to_svg
+from volassets.reporting.charts.chart import Chart, payload
 from volassets.reporting.palette import look_of
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Formatter = Callable[[Any], str]
+STYLES = ("web/uplot-1.6.32.min.css", "style.css")
+SCRIPTS = ("uplot-1.6.32.min.js", "charts.js", "kinds.js", "maps.js", "page.js")
+HOW = "This chart is drawn by the page's own script, which fetches nothing: allow scripts for this file to see it."
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: `name` is its anchor, `body` is HTML."""
+    """A part of a page: `name` is its anchor, `body` is HTML with a `figure` of each of the `charts`."""
 
     name: str
     title: str
     body: str
+    charts: Sequence[Chart] = ()
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class TableColumn:
     """A column of a table.
 
     `write` turns a value into text (by its type where not given), `best` sets the "low" or "high" value in bold,
-    `text` aligns long words at the left and breaks them over lines, `model` shows a model's colour, and `link` gives
-    the address that a value leads to, if any.
+    `text` aligns long words at the left and breaks them over lines, `model` shows a model's colour, `link` gives the
+    address that a value leads to, if any, and `draw` an HTML picture of it beside or instead of the text.
     """
 
     heading: str
@@ -46,21 +49,34 @@ class TableColumn:
     text: bool = False
     model: bool = False
     link: Callable[[Any], str] | None = None
+    draw: Callable[[Any], str] | None = None
 
 
 def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str:
-    """Return the whole page of escaped texts and `sections`."""
+    """Return the whole page of escaped texts and `sections`; its policy allows the one script in it and no other."""
     here = files("volassets.reporting")
     contents = [f'<li><a href="#{part.name}">{escape(part.title)}</a></li>' for part in sections]
     body = [f'<section id="{part.name}">\n<h2>{escape(part.title)}</h2>\n{part.body}\n</section>' for part in sections]
+    code, allowed = _script()
     return Template((here / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
-        style=(here / "style.css").read_text("utf-8"),
+        style="\n".join((here / name).read_text("utf-8") for name in STYLES),
         lead=escape(lead),
         contents="\n".join(contents),
         body="\n".join(body),
         footer=escape(footer),
+        data=payload([chart for part in sections for chart in part.charts]),
+        script=code,
+        allowed=allowed,
     )
+
+
+@cache
+def _script() -> tuple[str, str]:
+    """Return the page's script, and how its content policy names it."""
+    here = files("volassets.reporting") / "web"
+    code = "\n".join((here / name).read_text("utf-8") for name in SCRIPTS)
+    return code, f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -78,13 +94,45 @@ def sentences(texts: Sequence[str]) -> str:
     return '<ul class="verdicts">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
-def picture(figure: Figure, name: str, caption: str) -> str:
-    """Return `figure` inline with its caption, which is also what a screen reader says."""
-    safe = re.sub(r"\W+", "-", name)
+def figure(chart: Chart) -> str:
+    """Return the place of `chart` with its caption, which is also what a screen reader says."""
+    name, text = escape(chart.name), escape(chart.caption)
     return (
-        f'<figure id="figure-{safe}" role="group" aria-label="{escape(caption)}">'
-        f'<div class="wide">{to_svg(figure, safe)}</div><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure id="figure-{name}" data-chart="{name}" data-says="{text}"><p class="how missing">{escape(HOW)}</p>'
+        f"<figcaption>{text}</figcaption></figure>"
     )
+
+
+def with_charts(name: str, title: str, parts: Sequence[str | Chart]) -> Section:
+    """Return a section of HTML and charts in their order."""
+    charts = [part for part in parts if isinstance(part, Chart)]
+    return Section(name, title, "\n".join(figure(p) if isinstance(p, Chart) else p for p in parts), charts)
+
+
+def interval_mark(low: float, value: float, high: float, span: tuple[float, float], line: float, colour: str) -> str:
+    """Return a small picture of `value` between `low` and `high` on an axis over `span`, with a line at `line`."""
+    room = (span[1] - span[0]) or 1.0
+
+    def place(number: float) -> str:
+        return f"{4 + 112 * min(max((number - span[0]) / room, 0.0), 1.0):.1f}"
+
+    return (
+        '<svg class="mark" viewBox="0 0 120 14" aria-hidden="true">'
+        f'<path class="axis" d="M{place(line)} 0V14"/>'
+        f'<path stroke="{colour}" stroke-width="2" d="M{place(low)} 7H{place(high)}"/>'
+        f'<circle fill="{colour}" r="3.2" cx="{place(value)}" cy="7"/></svg>'
+    )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a small picture of the course of `values`, gaps left out; empty with fewer than two."""
+    known = [(place, value) for place, value in enumerate(values) if not is_missing(value)]
+    if len(known) < 2:
+        return ""
+    low, high = min(value for _, value in known), max(value for _, value in known)
+    scale, step = 20 / ((high - low) or 1.0), 110 / (len(values) - 1)
+    points = " ".join(f"{5 + step * place:.0f},{22 - scale * (value - low):.0f}" for place, value in known)
+    return f'<svg class="mark spark" viewBox="0 0 120 24" aria-hidden="true"><polyline points="{points}"/></svg>'
 
 
 def table(frame: pd.DataFrame, columns: Mapping[Any, TableColumn]) -> str:
@@ -110,6 +158,8 @@ def _best(values: pd.Series, which: str) -> int | None:
 
 
 def _cell(value: Any, column: TableColumn) -> str:
+    if column.draw:
+        return column.draw(value)
     text = escape(number(value) if column.write is None else "" if is_missing(value) else column.write(value))
     if column.model:
         return f'<span class="swatch" style="background:{look_of(str(value)).colour}"></span>{text}'

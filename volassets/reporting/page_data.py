@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ import pandas as pd
 from volassets.market.calendar import sessions_per_year
 from volassets.reporting.palette import model_order
 from volassets.settings import Settings
+
+if TYPE_CHECKING:
+    from volassets.reporting.charts.forecasts import Paths
 
 BASELINE = "gjr"
 
@@ -24,6 +28,16 @@ _SCORED = """
     WHERE f.ticker = $ticker AND list_contains($models, f.model)
     ORDER BY f.model, f.horizon, f.origin_date
 """
+# The rows of latest_forecasts without looking for the headline model again, which costs more than all the rest.
+_NEWEST = """
+    SELECT model, horizon, origin_date, target_date, volatility, lower, upper,
+        target_date < (SELECT max(date) FROM raw_prices) AS old
+    FROM forecasts WHERE ticker = $ticker AND origin_date = $origin
+"""
+_NEWEST_RISK = """
+    SELECT model, horizon, level, tail, origin_date, target_date, value_at_risk, expected_shortfall, method
+    FROM risk_forecasts WHERE ticker = $ticker AND origin_date = $origin ORDER BY model, horizon, tail, level
+"""
 
 
 class Store(Protocol):
@@ -34,6 +48,13 @@ class Store(Protocol):
 
     def read(self, table: str, columns: Sequence[str] | None = None, **equals: Any) -> pd.DataFrame:
         """Return rows of a table or view."""
+
+
+class StoreAtRest(Store, Protocol):
+    """A store that can be held at one moment."""
+
+    def reading(self) -> AbstractContextManager[Store]:
+        """Yield a store for many reads in a row."""
 
 
 class TickerData:
@@ -63,6 +84,39 @@ class TickerData:
         """The ticker's row of ``headline_models``; None without a forecast."""
         rows = self.table("headline_models")
         return None if rows.empty else rows.iloc[0]
+
+    @cached_property
+    def newest(self) -> pd.DataFrame:
+        """Forecasts of all models from the newest origin, the headline model's first; `old` as in latest_forecasts."""
+        if self.headline is None:
+            return pd.DataFrame()
+        rows = self.store.query(_NEWEST, {"ticker": self.ticker, "origin": self.headline["origin_date"]})
+        order = [str(self.headline["model"]), *model_order(rows["model"])]
+        places = rows["model"].map(order.index)
+        return rows.assign(place=places).sort_values(["place", "horizon"], ignore_index=True).drop(columns="place")
+
+    @cached_property
+    def newest_risk(self) -> pd.DataFrame:
+        """Value at risk and expected shortfall of all models from the origin of `newest`."""
+        origin = pd.NaT if self.headline is None else self.headline["origin_date"]
+        return self.store.query(_NEWEST_RISK, {"ticker": self.ticker, "origin": origin})
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The ticker's `scores`."""
+        return self.table("scores")
+
+    @cached_property
+    def audit(self) -> pd.DataFrame:
+        """The ticker's `audit_results`."""
+        return self.table("audit_results")
+
+    @cached_property
+    def paths(self) -> dict[int, Paths]:
+        """Forecasts of all models with their outcomes, by horizon."""
+        from volassets.reporting.charts.forecasts import read_paths
+
+        return read_paths(self)
 
     @cached_property
     def drawn(self) -> str:
@@ -107,7 +161,10 @@ class TickerData:
         from volassets.features.catalogue import catalogue
 
         order = {feature.name: position for position, feature in enumerate(catalogue(self.settings.lags))}
-        rows = self.table("selected_features")
+        rows = self.table(
+            "selected_features",
+            ["refit_month", "feature", "selected", "reason", "correlated_with", "abs_correlation"],
+        )
         positions = rows["feature"].map(order).fillna(len(order))
         return rows.assign(position=positions).sort_values(["refit_month", "position"], ignore_index=True)
 
@@ -124,8 +181,11 @@ class TickerData:
         if not names:
             return pd.DataFrame()
         rows = self.table("realized_vol_features", ["date", *names])
-        training = rows[pd.to_datetime(rows["date"]) < chosen["refit_month"].iloc[0]]
-        return training[names].dropna().corr()
+        before = pd.to_datetime(rows["date"]) < chosen["refit_month"].iloc[0]
+        training = rows.loc[before, names].to_numpy(float)
+        training = training[~np.isnan(training).any(axis=1)]
+        # By numpy, which takes a twentieth of the time of pandas' pairwise correlations.
+        return pd.DataFrame(np.corrcoef(training, rowvar=False).reshape(len(names), -1), index=names, columns=names)
 
     @cached_property
     def lags(self) -> pd.DataFrame:

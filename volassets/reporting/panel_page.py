@@ -13,8 +13,8 @@ from volassets.evaluation.verdict import TOO_FEW, p_cell
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import Store
-from volassets.reporting.palette import model_order
-from volassets.reporting.plots import forecasts as plots
+from volassets.reporting.palette import look_of, model_order
+from volassets.reporting.panel_rows import COURSE_SESSIONS, ticker_rows
 from volassets.reporting.sections.provenance import settings_and_versions, stored_versions
 from volassets.reporting.sections.scores import TOO_FEW_NOTE
 from volassets.reporting.ticker_page import FOOTER
@@ -32,6 +32,15 @@ LEADERBOARD = {
     "r2": TableColumn("R²", html.decimals(2), best="high"),
     "coverage_90": TableColumn("in band", html.percent),
     "in_confidence_set": TableColumn("in 90 % set", html.count),
+}
+BY_TICKER = {
+    "model": TableColumn("model", model=True),
+    "tickers": TableColumn("tickers", html.count),
+    "better": TableColumn("better than gjr", html.count),
+    "mean": TableColumn("mean", html.signed_percent),
+    "mark": TableColumn("", draw=str),
+    "low": TableColumn("10 % of tickers below", html.signed_percent),
+    "high": TableColumn("10 % above", html.signed_percent),
 }
 UNRANKED = {name: replace(column, best="") for name, column in LEADERBOARD.items()}
 COMPARISONS = {
@@ -56,9 +65,8 @@ def panel_page(store: Store, settings: Settings, links: Mapping[str, str]) -> st
     tickers = [ticker for ticker in settings.tickers if ticker in set(board["ticker"])]
     tickers += sorted(set(board["ticker"]) - set(tickers))
     sections = [
+        _tickers(store, settings, tickers, links),
         _verdicts(store),
-        _tickers(store, board, tickers, links),
-        _newest(store, settings),
         _leaderboard(store),
         _by_ticker(board),
         _comparisons(store),
@@ -79,56 +87,32 @@ def _verdicts(store: Store) -> Section:
     return Section("verdicts", "Verdicts", body)
 
 
-def _tickers(store: Store, board: pd.DataFrame, tickers: Sequence[str], links: Mapping[str, str]) -> Section:
+def _tickers(store: Store, settings: Settings, tickers: Sequence[str], links: Mapping[str, str]) -> Section:
     if not tickers:
         return Section("tickers", "Tickers", html.missing(NOTHING))
-    audits = store.query("SELECT ticker, bool_and(passed) AS passed FROM audit_results GROUP BY ticker")
-    audited = {row.ticker: "passed" if row.passed else "FAILED" for row in audits.itertuples()}
-    findings = store.read("data_quality")["ticker"].value_counts().to_dict()
-    ranked = board.assign(apart=~board["complete"].fillna(True).astype(bool)).sort_values(["horizon", "apart", "qlike"])
-    best = ranked.drop_duplicates("ticker").set_index("ticker").loc[list(tickers)]
-    rows = best.reset_index().assign(
-        findings=[int(findings.get(ticker, 0)) for ticker in tickers],
-        audit=[audited.get(ticker, "not audited") for ticker in tickers],
-    )
+    rows, limits = ticker_rows(store, settings, tickers)
     columns = {
         "ticker": TableColumn("ticker", link=lambda ticker: quote(links.get(ticker, ""))),
+        "course": TableColumn(f"last {COURSE_SESSIONS} sessions", draw=html.sparkline),
+        "bar": TableColumn("newest bar", html.number),
+        "model": TableColumn("model", model=True),
+        **{f"volatility_{h}": TableColumn(f"volatility, h = {h}", html.percent) for h in settings.horizons},
+        **{name: TableColumn(heading, html.percent) for name, heading in limits.items()},
+        "traffic_light": TableColumn("Basel"),
+        "qlike": TableColumn(f"QLIKE, h = {min(settings.horizons)}", html.decimals(3)),
+        "qlike_vs_gjr": TableColumn("against gjr", html.signed_percent),
+        "coverage_90": TableColumn("in band", html.percent),
         "n": TableColumn("origins", html.count),
-        "model": TableColumn(f"lowest QLIKE, h = {int(board['horizon'].min())}"),
-        "qlike": TableColumn("QLIKE"),
-        "findings": TableColumn("findings"),
+        "old": TableColumn("forecast"),
+        "findings": TableColumn("findings", html.count),
         "audit": TableColumn("audit"),
     }
-    return Section("tickers", "Tickers", html.table(rows, columns))
-
-
-def _newest(store: Store, settings: Settings) -> Section:
-    rows = store.read("latest_forecasts")
-    title = "Newest forecasts"
-    if rows.empty:
-        return Section("newest", title, html.missing(NOTHING))
-    rows = rows[rows["headline"].astype(bool)].merge(
-        store.read("headline_models"), on=["ticker", "model", "origin_date"]
-    )
-    rows["age"] = rows["old"].map({True: "old", False: ""})
-    level = html.whole_percent(settings.interval_level)
-    columns = {
-        "ticker": TableColumn("ticker"),
-        "model": TableColumn("model", model=True),
-        "horizon": TableColumn("sessions"),
-        "qlike": TableColumn("its QLIKE, h = 1", html.decimals(3)),
-        "origin_date": TableColumn("at the close of", html.number),
-        "age": TableColumn(""),
-        "volatility": TableColumn("ann. volatility", html.percent),
-        "lower": TableColumn(f"{level} from", html.percent),
-        "upper": TableColumn("to", html.percent),
-    }
     note = (
-        "Each ticker's model has the lowest QLIKE at one session over the outcomes known at that close. Old: later "
-        "sessions are stored; `volassets run` forecasts from them."
+        "The newest forecasts, annualised, from each ticker's headline model: the one with the lowest QLIKE at one "
+        "session over the outcomes known at that close. Value at risk (VaR) and expected shortfall (ES) are of the "
+        "next session. Old: later sessions are stored; `volassets run` forecasts from them. Press a heading to sort."
     )
-    body = html.paragraph(note, "note") + html.table(rows.sort_values(["ticker", "horizon"]), columns)
-    return Section("newest", title, body)
+    return Section("tickers", "Tickers", html.paragraph(note, "note") + html.table(rows, columns))
 
 
 def _leaderboard(store: Store) -> Section:
@@ -155,9 +139,30 @@ def _by_ticker(board: pd.DataFrame) -> Section:
     rows = rows[rows["model"] != "gjr"]
     if rows.empty:
         return Section("by-ticker", title, html.missing("No comparison with gjr is stored: add gjr to the models."))
-    caption = "Relative QLIKE difference to gjr, a point per ticker, the bar their mean; left of zero is better."
-    order = model_order(rows["model"])
-    return Section("by-ticker", title, html.picture(plots.qlike_by_ticker(rows, order), "by-ticker", caption))
+    text = "Relative QLIKE difference to gjr: the mean over tickers, and where four of five tickers lie."
+    parts = [html.paragraph(f"{text} Left of zero is better.", "note")]
+    for horizon, own in rows.groupby("horizon", sort=True):
+        groups = own.groupby("model")["qlike_vs_gjr"]
+        table = (
+            pd.DataFrame(
+                {
+                    "tickers": groups.size(),
+                    "better": groups.agg(lambda values: int((values < 0).sum())),
+                    "mean": groups.mean(),
+                    "low": groups.quantile(0.1),
+                    "high": groups.quantile(0.9),
+                }
+            )
+            .loc[model_order(own["model"])]
+            .reset_index()
+        )
+        span = (min(float(table["low"].min()), 0.0), max(float(table["high"].max()), 0.0))
+        table["mark"] = [
+            html.interval_mark(low, mean, high, span, 0.0, look_of(model).colour)
+            for model, low, mean, high in table[["model", "low", "mean", "high"]].to_numpy().tolist()
+        ]
+        parts += [f"<h3>h = {horizon}</h3>", html.table(table, BY_TICKER)]
+    return Section("by-ticker", title, "\n".join(parts))
 
 
 def _comparisons(store: Store) -> Section:

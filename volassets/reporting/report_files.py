@@ -6,7 +6,7 @@ from pathlib import Path
 
 from volassets.errors import InputError
 from volassets.object_io import write_whole
-from volassets.reporting.page_data import Store
+from volassets.reporting.page_data import Store, StoreAtRest
 from volassets.settings import Settings
 
 PANEL_FILE = "panel.html"
@@ -34,7 +34,7 @@ def is_current(settings: Settings, ticker: str | None, compared: str) -> bool:
         return False
 
 
-def write_report(store: Store, settings: Settings, ticker: str | None, target: Path | None = None) -> Path:
+def write_report(store: StoreAtRest, settings: Settings, ticker: str | None, target: Path | None = None) -> Path:
     """Write the report of `ticker`, or the panel's for None, to `target` or `report_path`, and return its file.
 
     Raises
@@ -46,13 +46,14 @@ def write_report(store: Store, settings: Settings, ticker: str | None, target: P
     from volassets.reporting.ticker_page import ticker_page
 
     path = target or report_path(settings, ticker)
-    if ticker is not None:
-        page = ticker_page(store, settings, ticker)
-    else:
-        # Links are relative, so that the directory can be moved or served; elsewhere they would lead nowhere.
-        here = path.parent.glob("*.html")
-        page = panel_page(store, settings, {file.stem: file.name for file in here if file.name != PANEL_FILE})
-    page = page.replace(HEAD, HEAD + STAMP.format(comparison_hash(store, ticker)), 1)
+    with store.reading() as rows:
+        if ticker is not None:
+            page = ticker_page(rows, settings, ticker)
+        else:
+            # Links are relative, so that the directory can be moved or served; elsewhere they would lead nowhere.
+            here = path.parent.glob("*.html")
+            page = panel_page(rows, settings, {file.stem: file.name for file in here if file.name != PANEL_FILE})
+        page = page.replace(HEAD, HEAD + STAMP.format(comparison_hash(rows, ticker)), 1)
     try:
         write_whole(path, page.encode())
     except OSError as error:

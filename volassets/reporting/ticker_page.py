@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from volassets.reporting import html
 from volassets.reporting.page_data import Store, TickerData
-from volassets.reporting.sections import inputs, networks, provenance, risk, scores, strategies
+from volassets.reporting.sections import inputs, networks, now, provenance, risk, scores, strategies
 from volassets.settings import Settings
 
 PARTS = (
-    scores.verdicts,
-    scores.leaderboard,
+    now.now,
     scores.forecasts,
+    scores.verdicts,
+    now.newest,
+    scores.leaderboard,
+    scores.agreement,
     scores.months,
     scores.coverage,
     scores.slices,
@@ -45,11 +50,13 @@ def ticker_page(store: Store, settings: Settings, ticker: str) -> str:
 
 
 def _lead(data: TickerData) -> str:
-    rows = data.scored if len(data.models) else None
-    if rows is None or rows.empty:
+    if not data.models or not data.paths:
         return f"{data.ticker} has no compared forecasts yet."
-    targets = rows["target_date"]
+    paths = data.paths[min(data.paths)]
+    days = paths.dates[np.isfinite(paths.realized)]
+    if not len(days):
+        return f"{data.ticker} has no compared forecasts yet."
     return (
         f"{len(data.models)} models, refitted every month on the bars before it and scored on "
-        f"{targets.nunique():,} sessions, {targets.min():%Y-%m-%d} to {targets.max():%Y-%m-%d}."
+        f"{len(days):,} sessions, {days[0]} to {days[-1]}."
     )

@@ -76,6 +76,22 @@ class DuckDBWarehouse(Warehouse):
         return self._select(sql, parameters)
 
     @contextmanager
+    def reading(self) -> Iterator[Warehouse]:
+        """Yield the store as of one moment, over one connection; writers wait until it is given back."""
+        # Opening the file is most of the cost of a small read.
+        if not self.path.exists():
+            yield self
+            return
+        with self.connect(read_only=True) as connection:
+            if self.schema.is_current(connection, self.place):
+                yield _Held(self, connection)
+                return
+        with self._writing():
+            pass
+        with self.reading() as held:
+            yield held
+
+    @contextmanager
     def _writing(self) -> Iterator[DuckDBPyConnection]:
         """Yield a connection inside a transaction on the current schema; commit at the end, or nothing happened."""
         import duckdb
@@ -240,6 +256,17 @@ def hide_progress_bar(connection: DuckDBPyConnection) -> None:
     # In a notebook without ipywidgets there is no bar, and DuckDB refuses to switch it off.
     with suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
+
+
+class _Held(DuckDBWarehouse):
+    """A store whose reads all go through one open connection."""
+
+    def __init__(self, store: DuckDBWarehouse, connection: DuckDBPyConnection) -> None:
+        self.__dict__.update(vars(store))
+        self._connection = connection
+
+    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        return _answer(self._connection, sql, parameters)
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 """The store's interface: what may be asked of it, whatever holds the rows.
 
 Rules, the same for every back end: a write replaces exactly the cells that it names, a wrong frame
-is refused and the old rows stay, a reader never sees half a cell, connections live for one call.
+is refused and the old rows stay, a reader never sees half a cell, connections live for one call or one `reading`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,11 @@ class Warehouse(ABC):
         # A view may look across models and months, so only the ticker narrows what it is made from.
         narrowing = equals if table in self.schema.tables else {n: v for n, v in equals.items() if n == "ticker"}
         return self._answer(sql, values, narrowing)
+
+    @contextmanager
+    def reading(self) -> Iterator[Warehouse]:
+        """Yield a store to read from many times in a row: of one moment and without opening again, where it can."""
+        yield self
 
     @abstractmethod
     def backup(self, file: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REASONS = ("kept", "correlated", "constant", "missing")
-_REASON_COLOURS = ("#2a86c1", "#e0a458", "#8d8d8d", "#b8609a")
+REASON_COLOURS = ("#2a86c1", "#e0a458", "#8d8d8d", "#b8609a")
 
 
 def price_and_volatility(bars: pd.DataFrame) -> Figure:
@@ -63,7 +63,7 @@ def kept_months(selected: pd.DataFrame) -> Figure:
     grid = grid.loc[list(dict.fromkeys(selected["feature"]))]
     figure, axis = figures.new_figure(1.0 + 0.105 * len(grid))
     # Floats, so that a month without a row for a feature stays blank.
-    colours = {"cmap": ListedColormap(_REASON_COLOURS), "vmin": -0.5, "vmax": 3.5}
+    colours = {"cmap": ListedColormap(REASON_COLOURS), "vmin": -0.5, "vmax": 3.5}
     axis.imshow(grid.to_numpy(float), **colours, aspect="auto", interpolation="nearest")
     axis.grid(False)
     axis.set_yticks(range(len(grid)), grid.index)
@@ -71,7 +71,7 @@ def kept_months(selected: pd.DataFrame) -> Figure:
     figures.month_ticks(axis, grid.columns)
     axis.set_xlabel("refit month")
     present = [i for i in range(len(REASONS)) if (grid == i).to_numpy().any()]
-    handles = [Patch(color=_REASON_COLOURS[i], label=REASONS[i]) for i in present]
+    handles = [Patch(color=REASON_COLOURS[i], label=REASONS[i]) for i in present]
     figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 

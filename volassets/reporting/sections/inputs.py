@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from volassets.features.lag_analysis import lag_verdict
 from volassets.reporting import html
-from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.charts import others as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import TickerData
-from volassets.reporting.plots import features as plots
 
 
 def prices(data: TickerData) -> Section:
@@ -14,9 +15,7 @@ def prices(data: TickerData) -> Section:
     title = "Price and volatility"
     if len(data.bars) < 2:
         return Section("prices", title, html.missing(f"No bars of {data.ticker} are stored: run it first."))
-    caption = "Closes, and the annualised volatility of the range proxy. Weekly means where there are more than 400 "
-    caption += "sessions."
-    return Section("prices", title, html.picture(plots.price_and_volatility(data.bars), "prices", caption))
+    return with_charts("prices", title, list(charts.prices(data.bars)))
 
 
 def selection(data: TickerData) -> Section:
@@ -30,15 +29,14 @@ def selection(data: TickerData) -> Section:
         f"{month:%Y-%m}: {int(rows['selected'].sum())} of {len(rows)} features kept. Of two whose absolute correlation "
         f"exceeds {data.settings.correlation_threshold:g} in the training rows, the later one in this order is dropped."
     )
-    parts = [html.paragraph(text)]
+    parts: list[str | Chart] = [html.paragraph(text)]
     correlations = data.training_correlations()
     if len(correlations) > 1:
         caption = f"Correlations over the training rows of {month:%Y-%m}, in the order of selection; × dropped."
-        figure = plots.correlation_map(correlations, list(dropped["feature"]))
-        parts.append(html.picture(figure, "correlations", caption))
+        parts.append(charts.correlation_map(correlations, list(dropped["feature"]), caption))
     if data.selected["refit_month"].nunique() > 1:
         caption = "Months in which each feature was kept, and why not in the others."
-        parts.append(html.picture(plots.kept_months(data.selected), "kept", caption))
+        parts.append(charts.kept_months(data.selected, caption))
     else:
         parts.append(html.missing("One refit month only: there is no history of the selection yet."))
     if len(dropped):
@@ -49,7 +47,7 @@ def selection(data: TickerData) -> Section:
             "abs_correlation": TableColumn("|correlation|", html.decimals(3)),
         }
         parts += [f"<h3>Dropped in {month:%Y-%m}</h3>", html.table(dropped, columns)]
-    return Section("selection", title, "\n".join(parts))
+    return with_charts("selection", title, parts)
 
 
 def lags(data: TickerData) -> Section:
@@ -63,4 +61,4 @@ def lags(data: TickerData) -> Section:
         "lags together. A lag is stable where the adaptive lasso keeps it in 3 of 4 blocks of time."
     )
     verdict = lag_verdict(rows, data.settings.lags)
-    return Section("lags", title, html.paragraph(verdict) + html.picture(plots.lag_plot(rows), "lags", caption))
+    return with_charts("lags", title, [html.paragraph(verdict), charts.lag_bars(rows, caption)])

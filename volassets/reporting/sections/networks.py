@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from volassets.reporting import html
-from volassets.reporting.html import Section
+from volassets.reporting.charts import others as charts
+from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import TickerData
-from volassets.reporting.plots import networks as plots
+from volassets.reporting.palette import look_of, model_order
 
 NETWORK_FAMILIES = ("lstm", "transformer")
+SHOWN_FEATURES = 12
+IMPORTANCE = {
+    "feature": TableColumn("input"),
+    "delta_qlike": TableColumn("rise of QLIKE", html.decimals(4)),
+    "std_error": TableColumn("standard error", html.decimals(4)),
+    "mark": TableColumn("± 1 standard error", draw=str),
+}
 
 
 def training(data: TickerData) -> Section:
@@ -20,7 +30,7 @@ def training(data: TickerData) -> Section:
         if rows["validation_loss"].notna().any()
         else "The number of epochs is fixed and no rows are held back, so the last epoch is the one used."
     )
-    return Section("training", title, html.picture(plots.training_history(rows), "training", caption))
+    return with_charts("training", title, charts.training(rows, caption))
 
 
 def attention(data: TickerData) -> Section:
@@ -36,8 +46,9 @@ def attention(data: TickerData) -> Section:
             f"(alike would be {html.whole_percent(5 / len(own))})."
         )
     caption = "Mean attention weight by session, over the refit months. It says where the network looked, not what "
-    picture = html.picture(plots.attention(rows), "attention", f"{caption}mattered.")
-    return Section("attention", title, html.paragraph(" ".join(parts)) + picture)
+    return with_charts(
+        "attention", title, [html.paragraph(" ".join(parts)), *charts.attention(rows, f"{caption}mattered.")]
+    )
 
 
 def importance(data: TickerData) -> Section:
@@ -53,7 +64,17 @@ def importance(data: TickerData) -> Section:
         "Rise of the mean QLIKE on validation rows, never on test days, when an input is permuted; mean over "
         f"{refits} refit{'s' if refits > 1 else ''}. Inputs that stand in for one another share their importance."
     )
-    return Section("importance", title, html.picture(plots.importance(rows), "importance", caption))
+    parts = [html.paragraph(caption, "note")]
+    for model in model_order(rows["model"]):
+        own = rows[rows["model"] == model].nlargest(SHOWN_FEATURES, "delta_qlike")
+        low, high = own["delta_qlike"] - own["std_error"], own["delta_qlike"] + own["std_error"]
+        span, colour = (min(float(low.min()), 0.0), float(high.max())), look_of(model).colour
+        marks = [
+            html.interval_mark(least, value, most, span, 0.0, colour)
+            for least, value, most in zip(low, own["delta_qlike"], high, strict=True)
+        ]
+        parts += [f"<h3>{escape(str(model))}</h3>", html.table(own.assign(mark=marks), IMPORTANCE)]
+    return Section("importance", title, "\n".join(parts))
 
 
 def _chosen(data: TickerData) -> str:

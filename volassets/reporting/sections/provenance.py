@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from functools import cache
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ def data_quality(data: TickerData) -> Section:
 
 def audit(data: TickerData) -> Section:
     """Return what the leakage audit compared and whether every rule holds."""
-    rows, title = data.table("audit_results"), "Leakage audit"
+    rows, title = data.audit, "Leakage audit"
     if rows.empty:
         text = f"Not audited yet: run `volassets audit --ticker {data.ticker}`, then write the report again."
         return Section("audit", title, html.missing(text))
@@ -107,11 +108,17 @@ def stored_versions(store: Store, tickers: Sequence[str]) -> pd.DataFrame:
     return store.query(sql, {"tickers": list(tickers)})
 
 
+@cache
 def _versions() -> list[tuple[str, str]]:
-    from importlib.metadata import distributions
+    from importlib.metadata import PackageNotFoundError, version
 
-    installed = {found.metadata["Name"].lower(): found.version for found in distributions()}
-    return [("python", platform.python_version()), *((name, installed.get(name, "not installed")) for name in PACKAGES)]
+    def installed(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    return [("python", platform.python_version()), *((name, installed(name)) for name in PACKAGES)]
 
 
 def _text(value: object) -> str:

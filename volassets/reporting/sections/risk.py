@@ -5,10 +5,11 @@ from __future__ import annotations
 from volassets.evaluation.risk_tests import TRAFFIC_LIGHT_SESSIONS
 from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
-from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.charts import others as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.palette import model_order
-from volassets.reporting.plots import risk as plots
 from volassets.reporting.risk_record import live_record, risk_path
 from volassets.reporting.sections.scores import not_compared
 
@@ -53,8 +54,8 @@ LIVE_RISK = {
 
 def newest_risk(data: TickerData) -> str:
     """Return the newest value at risk and expected shortfall of the headline model; empty without any."""
-    rows = data.table("latest_risk")
-    rows = rows[rows["model"] == rows["model"].iloc[0]] if len(rows) else rows
+    rows = data.newest_risk
+    rows = rows[rows["model"] == data.headline["model"]] if data.headline is not None else rows
     return "<h3>Newest value at risk</h3>" + html.table(rows, NEWEST) if len(rows) else ""
 
 
@@ -66,7 +67,7 @@ def value_at_risk(data: TickerData) -> Section:
     if table.empty:
         text = not_compared(data) if data.leaderboard.empty else "Too few days for a value at risk."
         return Section("risk", title, newest + html.missing(text))
-    parts = [newest, *_pictures(data)]
+    parts: list[str | Chart] = [newest, *_charts(data)]
     note = (
         "One session, from each model's own earlier forecasts. A small p rejects: Kupiec the share of violations, "
         "Christoffersen their independence, the dynamic quantile that nothing known explains them, the last that "
@@ -80,7 +81,7 @@ def value_at_risk(data: TickerData) -> Section:
     for (tail, level), rows in table.groupby(["tail", "level"], sort=False):
         ordered = rows.set_index("model").loc[model_order(rows["model"])].reset_index()
         parts += [f"<h3>{100 * float(str(level)):g} % value at risk, {tail} tail</h3>", html.table(ordered, TESTS)]
-    return Section("risk", title, "\n".join([*parts, *_live(data)]))
+    return with_charts("risk", title, [*parts, *_live(data)])
 
 
 def _live(data: TickerData) -> list[str]:
@@ -95,7 +96,7 @@ def _live(data: TickerData) -> list[str]:
     return parts
 
 
-def _pictures(data: TickerData) -> list[str]:
+def _charts(data: TickerData) -> list[Chart]:
     path = risk_path(data)
     if path is None:
         return []
@@ -104,8 +105,8 @@ def _pictures(data: TickerData) -> list[str]:
         f"Returns and the {100 * level:g} % value at risk of {path.model}, {path.tail} tail, known at the close "
         f"before; a dot is a violation, {int(own['violation'].sum())} of {len(own):,} sessions."
     )
-    parts = [html.picture(plots.returns_and_limit(own, path.model), "risk-path", caption)]
+    parts = [charts.returns_and_limit(own, path.model, caption)]
     if len(own) > TRAFFIC_LIGHT_SESSIONS and level == 0.01:
         caption = f"Violations in the last {TRAFFIC_LIGHT_SESSIONS} sessions, with Basel's bands."
-        parts.append(html.picture(plots.violation_count(own), "risk-count", caption))
+        parts.append(charts.violation_count(own, caption))
     return parts

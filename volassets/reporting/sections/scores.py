@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pandas as pd
-
 from volassets.evaluation.accuracy_tests import FEWEST_WINDOWS, too_few
-from volassets.evaluation.verdict import TOO_FEW, headline_text, p_cell
+from volassets.evaluation.verdict import TOO_FEW, p_cell
 from volassets.reporting import html
-from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.charts import forecasts as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import BASELINE, TickerData
-from volassets.reporting.plots import forecasts as plots
+from volassets.reporting.palette import look_of
 
-SCATTER_MODELS = 6
+# Days that a year must have to be a column: fewer say nothing about a year.
+FEWEST_OF_YEAR = 20
 OLD = "This forecast is old: later sessions are stored, `volassets run` forecasts from them."
 TOO_FEW_NOTE = f"Fewer than {FEWEST_WINDOWS} windows without overlap: {TOO_FEW} the models apart, so no tests."
 LEADERBOARD = {
@@ -38,7 +39,7 @@ def verdicts(data: TickerData) -> Section:
     order = {"leaderboard": 0, "backtests": 1, "value_at_risk": 2}
     rows = rows.assign(order=rows["topic"].map(order).fillna(len(order))).sort_values(["order", "horizon"])
     body = html.sentences(list(rows["text"])) if len(rows) else html.missing(not_compared(data))
-    return Section("verdicts", "Verdicts", body + _latest(data))
+    return Section("verdicts", "Verdicts", body)
 
 
 def leaderboard(data: TickerData) -> Section:
@@ -67,52 +68,54 @@ def leaderboard(data: TickerData) -> Section:
 
 
 def forecasts(data: TickerData) -> Section:
-    """Return the headline model's path with its band at every horizon, and the scatter."""
-    if data.scored.empty:
-        return Section("forecasts", "Forecast against realised", html.missing(not_compared(data)))
-    model, level = data.drawn, data.settings.interval_level
-    parts = []
-    for horizon in data.horizons:
-        rows = data.forecasts_of(model, horizon)
-        if rows.empty:
-            continue
-        span = "the session" if horizon == 1 else f"the {horizon} sessions from the date on"
-        caption = (
-            f"{model}, h = {horizon}: forecast and realised volatility of {span}, with the {html.whole_percent(level)} "
-            f"band. Each forecast was made at the close before its date. {_path_note(rows)}"
-        )
-        parts.append(html.picture(plots.forecast_band(rows, model, level), f"forecast-{horizon}", caption))
-    shown = data.leaderboard.loc[data.leaderboard["horizon"] == data.horizons[0], "model"].head(SCATTER_MODELS)
+    """Return the chart of every model's forecasts with its band at every horizon, the headline model's at first."""
+    title = "Forecast against realised"
+    if not data.paths:
+        return Section("forecasts", title, html.missing(not_compared(data)))
+    drawn = data.drawn if data.drawn else next(iter(data.paths[min(data.paths)].models))
     caption = (
-        f"Realised against forecast volatility, h = {data.horizons[0]}, a point per session, of the "
-        f"{len(shown)} models with the lowest QLIKE. On the line the two agree."
+        f"Forecast and realised volatility with the {html.whole_percent(data.settings.interval_level)} band; each "
+        "forecast was made at the close before its date, for so many sessions from it on. Drag over a period to see it "
+        "larger, twice quickly for all; a name switches its line."
     )
-    rows = data.scored[data.scored["horizon"] == data.horizons[0]]
-    parts.append(html.picture(plots.scatter(rows, list(shown)), "scatter", caption))
-    return Section("forecasts", "Forecast against realised", "\n".join(parts))
+    return with_charts("forecasts", title, [charts.forecast_paths(data.paths, drawn, caption)])
+
+
+def agreement(data: TickerData) -> Section:
+    """Return the chart of outcomes over forecasts."""
+    name, title = "agreement", "Agreement of forecast and realised"
+    if data.leaderboard.empty or not data.paths:
+        return Section(name, title, html.missing(not_compared(data)))
+    horizon = data.horizons[0]
+    ranked = data.leaderboard.loc[data.leaderboard["horizon"] == horizon, "model"]
+    models = [str(model) for model in ranked if model in data.paths[horizon].models]
+    caption = f"Realised over forecast volatility, h = {horizon}, a dot per session. On the line the two agree."
+    return with_charts(name, title, [charts.scatter(models, horizon, caption)])
 
 
 def months(data: TickerData) -> Section:
     """Return QLIKE by month against the baseline."""
     name, title = "months", f"QLIKE by month against {BASELINE}"
-    if data.scored.empty:
+    if data.leaderboard.empty or not data.paths:
         return Section(name, title, html.missing(not_compared(data)))
     horizon = data.horizons[0]
-    means, daily = data.qlike_by_month(horizon), data.daily_qlike(horizon)
+    paths = data.paths[horizon]
+    means = charts.monthly_qlike(paths)
     if BASELINE not in means.columns or len(means.columns) < 2:
         text = f"Nothing to compare: the forecasts are of {', '.join(means.columns)}; add {BASELINE} to the models."
         return Section(name, title, html.missing(text))
     caption = f"Monthly mean QLIKE less {BASELINE}'s, h = {horizon}. Blue: better than {BASELINE} in that month."
-    body = html.picture(plots.qlike_months(means, BASELINE), "qlike-months", caption)
+    parts: list[str | Chart] = [charts.month_map(paths, BASELINE, caption)]
+    models, shared = charts.shared_models(paths, BASELINE)
     if len(means) < 2:
-        body += html.missing("One month only: nothing to add up over time yet.")
-    elif len(daily) < 2 or len(daily.columns) < 2:
-        body += html.missing("The models share too few days to add up their differences.")
+        parts.append(html.missing("One month only: nothing to add up over time yet."))
+    elif shared < 2 or not models:
+        parts.append(html.missing("The models share too few days to add up their differences."))
     else:
         caption = f"Running sum of the daily differences, h = {horizon}. A falling line gains on {BASELINE}; one step "
         caption += "is one day that decides a lot."
-        body += html.picture(plots.cumulative_qlike(daily, BASELINE), "qlike-sum", caption)
-    return Section(name, title, body)
+        parts.append(charts.running_sum(models, BASELINE, horizon, caption))
+    return with_charts(name, title, parts)
 
 
 def coverage(data: TickerData) -> Section:
@@ -122,22 +125,38 @@ def coverage(data: TickerData) -> Section:
     if board.empty:
         return Section("coverage", title, html.missing("No interval has been met by an outcome yet."))
     level = data.settings.interval_level
-    caption = f"Share of realised volatilities inside the band; the line is the nominal {html.whole_percent(level)}."
-    return Section("coverage", title, html.picture(plots.coverage(board, level), "coverage", caption))
+    text = f"Share of realised volatilities inside the band; the line is the nominal {html.whole_percent(level)}."
+    shares = board.pivot(index="model", columns="horizon", values="coverage_90")
+    rows = shares.reindex([model for model in data.models if model in shares.index]).reset_index()
+    low, high = min(float(shares.min().min()), level) - 0.02, max(float(shares.max().max()), level) + 0.02
+    columns: dict[object, TableColumn] = {"model": TableColumn("model", model=True)}
+    for horizon in shares.columns:
+        colours = [look_of(model).colour for model in rows["model"]]
+        rows[f"mark_{horizon}"] = [
+            html.interval_mark(min(v, level), v, max(v, level), (low, high), level, colour) if v == v else ""
+            for v, colour in zip(rows[horizon], colours, strict=True)
+        ]
+        columns[horizon] = TableColumn(f"h = {horizon}", html.percent)
+        columns[f"mark_{horizon}"] = TableColumn("", draw=str)
+    return Section("coverage", title, html.paragraph(text, "note") + html.table(rows, columns))
 
 
 def slices(data: TickerData) -> Section:
     """Return QLIKE by year and by volatility regime, a row per model."""
     title = "Scores by year and regime"
-    rows = data.table("scores")
+    rows = data.scores
     rows = rows[(rows["target"] == "proxy") & rows["slice_kind"].isin(["year", "regime"])] if len(rows) else rows
     if rows.empty:
         return Section("slices", title, html.missing(not_compared(data)))
     note = "Mean QLIKE; the best of a column in bold where its days suffice. A regime is a third of the days by their "
-    parts = [html.paragraph(f"{note}past volatility, as known at the origin.", "note")]
+    note += "past volatility, as known at the origin."
+    days = rows[rows["slice_kind"] == "year"].groupby("slice")["n"].max()
+    short = [f"{year} ({n})" for year, n in days.items() if n < FEWEST_OF_YEAR]
+    note += f" Years of fewer than {FEWEST_OF_YEAR} sessions are left out: {', '.join(short)}." if short else ""
+    parts = [html.paragraph(note, "note")]
     for horizon, own in rows.groupby("horizon"):
         wide = own.pivot_table(index="model", columns="slice", values="qlike", sort=False)
-        years = sorted(own.loc[own["slice_kind"] == "year", "slice"].unique())
+        years = sorted(own.loc[(own["slice_kind"] == "year") & (own["n"] >= FEWEST_OF_YEAR), "slice"].unique())
         names = [*years, *(name for name in ("low", "middle", "high") if name in wide.columns)]
         wide = wide.loc[[model for model in data.models if model in wide.index], names].reset_index()
         counts = own.groupby("slice")["n"].max()
@@ -152,27 +171,3 @@ def slices(data: TickerData) -> Section:
 def not_compared(data: TickerData) -> str:
     """Return the sentence for a ticker without a comparison."""
     return f"No forecast of {data.ticker} has been compared with an outcome yet: run a refit month that has passed."
-
-
-def _path_note(rows: pd.DataFrame) -> str:
-    return "Weekly means." if len(rows) > 3 * plots.DAILY_SESSIONS else "A dot is a session."
-
-
-def _latest(data: TickerData) -> str:
-    rows = data.table("latest_forecasts")
-    if rows.empty:
-        return ""
-    rows = rows[rows["headline"].astype(bool)]
-    level = html.whole_percent(data.settings.interval_level)
-    columns = {
-        "model": TableColumn("model", model=True),
-        "horizon": TableColumn("sessions"),
-        "origin_date": TableColumn("made at the close of", html.number),
-        "target_date": TableColumn("from", html.number),
-        "volatility": TableColumn("ann. volatility", html.percent),
-        "lower": TableColumn(f"{level} from", html.percent),
-        "upper": TableColumn("to", html.percent),
-    }
-    note = html.paragraph(headline_text(data.headline), "note") if data.headline is not None else ""
-    old = html.missing(OLD) if rows["old"].any() else ""
-    return "<h3>Newest forecast</h3>" + note + old + html.table(rows.sort_values("horizon"), columns)

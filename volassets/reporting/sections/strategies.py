@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from volassets.evaluation.backtest import DIFFERENCE_COLUMNS, HOLD
 from volassets.reporting import html
-from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.charts import others as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import BASELINE, TickerData
-from volassets.reporting.palette import model_order
-from volassets.reporting.plots import backtest as plots
+from volassets.reporting.palette import look_of, model_order
 from volassets.reporting.sections.scores import not_compared
 
 # Trading only outside a band costs least, so it is the variant that somebody would run.
@@ -18,7 +20,9 @@ STRATEGIES = {
     "strategy": TableColumn("weights from", model=True),
     "smoothing": TableColumn("smoothing"),
     "sharpe": TableColumn("net Sharpe [90 %]"),
+    "sharpe_mark": TableColumn("", draw=str),
     "difference": TableColumn("less buy and hold [90 %]"),
+    "difference_mark": TableColumn("", draw=str),
     "annual_return": TableColumn("return p.a.", html.percent),
     "annual_volatility": TableColumn("volatility p.a.", html.percent),
     "tracking_error": TableColumn("off target", html.percent),
@@ -40,29 +44,27 @@ def backtest(data: TickerData) -> Section:
         f"close before, at most {settings.max_leverage:g}; {cost:g} basis points per unit of turnover; cash earns "
         "nothing. Rows are in the order of the models: the intervals overlap, so there is no ranking."
     )
-    parts = [html.paragraph(text)]
+    parts: list[str | Chart] = [html.paragraph(text)]
     paths, drawn = drawn_paths(data), _drawn(table)
     if paths["date"].nunique() > 1:
-        known = [name for name in dict.fromkeys((BASELINE, data.drawn)) if name in set(paths["strategy"])]
-        shown = known or model_order(paths["strategy"])[:1]
+        known = [name for name in dict.fromkeys((BASELINE, data.drawn)) if name in set(paths["strategy"].unique())]
+        shown = known or model_order(paths["strategy"].unique())[:1]
         traded = "traded outside a 15 % band" if DRAWN_SMOOTHING in set(table["smoothing"]) else "daily"
-        caption = f"Net equity ({traded}) from 1, and the weights of {' and '.join(shown)}."
-        parts.append(html.picture(plots.equity_and_weights(paths, shown), "equity", caption))
-    if drawn["sharpe_low"].notna().any():
-        caption = "Bootstrap intervals of the net Sharpe ratios and of their differences to buy and hold."
-        parts.append(html.picture(plots.sharpe_intervals(drawn), "sharpe", caption))
-    else:
+        parts += charts.equity(paths, shown, f"Net equity ({traded}) from 1.")
+    if drawn["sharpe_low"].isna().all():
         parts.append(html.missing("Too few sessions for intervals of the Sharpe ratios, so they are not drawn."))
-    return Section("backtest", title, "\n".join([*parts, html.table(_with_intervals(table), STRATEGIES)]))
+    return with_charts("backtest", title, [*parts, html.table(_with_intervals(table), STRATEGIES)])
 
 
 def drawn_paths(data: TickerData) -> pd.DataFrame:
     """Return the daily paths of the one smoothing that is drawn, and of buy and hold."""
-    return _drawn(data.table("backtest_paths", ["strategy", "smoothing", "date", "weight", "equity"]))
+    names = ["strategy", "smoothing", "date", "weight", "equity"]
+    shown = list(_drawn(data.table("backtests", names[:2]))["smoothing"].unique())
+    return _drawn(data.store.read("backtest_paths", names, ticker=data.ticker, smoothing=shown))
 
 
 def _drawn(table: pd.DataFrame) -> pd.DataFrame:
-    smoothings = set(table["smoothing"])
+    smoothings = set(table["smoothing"].unique())
     chosen = DRAWN_SMOOTHING if DRAWN_SMOOTHING in smoothings else next(iter(sorted(smoothings)), "")
     return table[(table["smoothing"] == chosen) | (table["strategy"] == HOLD)]
 
@@ -75,8 +77,25 @@ def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
             return "too few days"
         return f"{row[value]:.2f} [{row[low]:.2f}, {row[high]:.2f}]"
 
-    order = model_order(table["strategy"])
+    order = model_order(table["strategy"].unique())
     rows = table.assign(order=table["strategy"].map(order.index)).sort_values(["order", "smoothing"], ignore_index=True)
     rows["sharpe"] = [cell(row, "sharpe_net", "sharpe_low", "sharpe_high") for _, row in rows.iterrows()]
     differences = [cell(row, *DIFFERENCE_COLUMNS) for _, row in rows.iterrows()]
-    return rows.assign(difference=pd.Series(differences).where(rows["strategy"] != HOLD, ""))
+    marks = {
+        "sharpe_mark": _marks(rows, ["sharpe_net", "sharpe_low", "sharpe_high"]),
+        "difference_mark": _marks(rows, list(DIFFERENCE_COLUMNS)),
+    }
+    return rows.assign(difference=pd.Series(differences).where(rows["strategy"] != HOLD, ""), **marks)
+
+
+def _marks(rows: pd.DataFrame, columns: list[str]) -> list[str]:
+    """Return a picture per row of a value in its interval, on one axis for all, with a line at 0."""
+    numbers = rows[columns].to_numpy(float)
+    known = numbers[np.isfinite(numbers).all(axis=1)]
+    if not len(known):
+        return [""] * len(rows)
+    span = (min(float(known.min()), 0.0), max(float(known.max()), 0.0))
+    return [
+        html.interval_mark(low, value, high, span, 0.0, look_of(name).colour) if low == low and value == value else ""
+        for name, (value, low, high) in zip(rows["strategy"], numbers, strict=True)
+    ]

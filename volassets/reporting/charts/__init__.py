@@ -1,0 +1,1 @@
+"""The charts of a page: each function turns rows into a `Chart`, whose numbers the page holds once and uPlot draws."""
