@@ -70,9 +70,9 @@ def leaderboard(data: TickerData) -> Section:
 def forecasts(data: TickerData) -> Section:
     """Return the chart of every model's forecasts with its band at every horizon, the headline model's at first."""
     title = "Forecast against realised"
-    if not data.paths:
+    if not data.paths or data.headline is None:
         return Section("forecasts", title, html.missing(not_compared(data)))
-    drawn = data.drawn if data.drawn else next(iter(data.paths[min(data.paths)].models))
+    drawn = str(data.headline["model"])
     caption = (
         f"Forecast and realised volatility with the {html.whole_percent(data.settings.interval_level)} band; each "
         "forecast was made at the close before its date, for so many sessions from it on. Drag over a period to see it "
