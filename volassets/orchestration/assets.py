@@ -29,6 +29,7 @@ from volassets.pipeline.cells import OF_PORTFOLIOS, Partition, Scope, parse_part
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.issued_record import issue
 from volassets.pipeline.partition_result import PartitionResult
+from volassets.pipeline.planner import later_months, span
 from volassets.pipeline.report_pages import wants_pages, write_pages
 from volassets.pipeline.state import COMPLETE, NOTHING, State
 from volassets.pipeline.step import Check, Step
@@ -165,6 +166,11 @@ class _Record:
         """Yield the materializations and check results of one step."""
         pages = self._pages(step, items)
         described = metadata.describe(self._state, step, items, self._options.pictures)
+        for name, months in later_months(self._state, step, described).items():
+            text = f"{step.name} of {name} {span(months)} goes on from what was computed: materialize it as well"
+            self._context.log.warning(text)
+            newest = max((place for place in described if place.ticker == name), key=metadata.in_time)
+            described[newest]["later_months"] = text
         # The newest cell that has something last: the overview shows it, and not a month without bars.
         for item in sorted(items, key=lambda each: (not each.nothing, metadata.in_time(each.partition))):
             self._computed += len(item.computed)

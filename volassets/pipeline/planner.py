@@ -87,6 +87,28 @@ def _with_later_months(
     return listed
 
 
+def later_months(state: State, step: Step, places: Iterable[Partition]) -> dict[str, list[pd.Timestamp]]:
+    """Return by ticker the stored months that a chained step has to compute again after `places` were computed.
+
+    Every later month goes on from them; empty for other steps.
+    """
+    first: dict[str, pd.Timestamp] = {}
+    for place in places if step.chained else ():
+        first[place.ticker] = min(place.refit_month, first.get(place.ticker, place.refit_month))
+    found: dict[str, list[pd.Timestamp]] = {}
+    for ticker, month in first.items():
+        names = {model: model.name if model else "" for model in step.variants}
+        later = {
+            when
+            for model, name in names.items()
+            for when in state.months(step.table, ticker, name)
+            if when > month and not state.is_current(step, Partition(ticker, when), model)
+        }
+        if later:
+            found[ticker] = sorted(later)
+    return found
+
+
 def _plan_partition(state: State, step: Step, partition: Partition, force: bool) -> Iterator[PlannedCell]:
     for model in step.variants:
         if (model is not None and model.name not in state.context.models) or step.gap(state, partition, model):

@@ -68,6 +68,8 @@ def _covers(state: State, partitions: Sequence[Partition]) -> Mapping[Partition,
     return found
 
 
-CORRELATION_CHECKS = (Check("correlations_valid", "The correlation matrix of the month is positive definite.", _valid),)
-CONTRIBUTION_CHECKS = (Check("contributions_sum", "The shares of every origin sum to 1.", _sums),)
-BACKTEST_CHECKS = (Check("value_at_risk_covers", "Kupiec's test does not reject the value at risk.", _covers),)
+CORRELATION_CHECKS = (
+    Check("correlations_valid", "Whether the correlation matrix of the month is positive definite.", _valid),
+)
+CONTRIBUTION_CHECKS = (Check("contributions_sum", "Whether the shares of every origin sum to 1.", _sums),)
+BACKTEST_CHECKS = (Check("value_at_risk_covers", "Whether Kupiec's test rejects the value at risk.", _covers),)
