@@ -58,6 +58,12 @@ def suspect_ranges(bars: pd.DataFrame) -> SuspectRanges:
     return SuspectRanges(spans, returns - np.log((bars["close"] / bars["open"]).to_numpy()), returns)
 
 
+def suspect_days(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the dates of the suspect days of `bars` (index date) as a column ``date``."""
+    index = pd.DatetimeIndex(bars.index)
+    return pd.DataFrame({"date": index[suspect_ranges(bars).before(len(bars))] if len(bars) else index})
+
+
 def _flags(spans: np.ndarray, gaps: np.ndarray, moves: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Return whether each of `days` stands out with 0 to `NEIGHBOURS` sessions after it known, a row per day."""
     around = days[:, None] + np.r_[-NEIGHBOURS:0, 1 : NEIGHBOURS + 1]

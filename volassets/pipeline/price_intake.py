@@ -18,6 +18,7 @@ from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.bars import REALIZED
 from volassets.market.findings import Finding
 from volassets.market.revisions import Update, update_bars
+from volassets.market.suspect_ranges import suspect_days
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.locks import wait_for_run, write_lock
@@ -178,6 +179,7 @@ def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacemen
     elif len(update.changed):
         rows = update.bars.loc[update.changed].reset_index().assign(**names)
         changes.append(Upsert("raw_prices", rows))
+    changes.append(Replacement("suspect_days", suspect_days(update.bars).assign(ticker=ticker), cell))
     return [*changes, Replacement("data_quality", _finding_rows(ticker, answer.findings), cell)]
 
 

@@ -25,7 +25,7 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
     yield Step(
         name=PRICES,
         scope=Scope.TICKER,
-        tables=(PRICES, "price_revisions", "data_quality"),
+        tables=(PRICES, "price_revisions", "data_quality", "suspect_days"),
         upstream=(),
         description="Daily bars (open, high, low, close, adjusted close, volume) as the source gives them.\n\n"
         "Grain: one row per ticker and session. Blocking rules are checked before anything is written; only new and "

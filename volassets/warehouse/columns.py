@@ -10,7 +10,12 @@ MODEL = Column("model", "VARCHAR", "Registered name of the model.")
 FITTED = (TICKER, MONTH, MODEL)
 HORIZON = Column("horizon", "INTEGER", "Sessions ahead, h: the value is about sessions t+1 .. t+h.")
 ORIGIN = Column("origin_date", "DATE", "Last close that the forecast may see, t.")
-TARGET_DATE = Column("target_date", "DATE", "First session that the forecast is about, the one after the origin.")
+TARGET_DATE = Column(
+    "target_date",
+    "DATE",
+    "First session that the forecast is about, the one after the origin; where data_quality has calendar_ends for the "
+    "ticker and no bar is stored yet, a weekday is assumed to be one.",
+)
 DATA_HASH = Column("data_hash", "VARCHAR", "Hash of everything that the cell was computed from.", True)
 SESSIONS_PER_YEAR = Column(
     "sessions_per_year",

@@ -83,6 +83,7 @@ class Schema:
     def apply(self, connection: DuckDBPyConnection) -> None:
         """Create what is missing, in one transaction; rows that are there stay."""
         connection.execute("BEGIN")
+        known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'suspect_days'").fetchall()
         for statement in self._renamed(connection):
             connection.execute(statement)
         for statement in self._missing_columns(connection):
@@ -92,6 +93,8 @@ class Schema:
         for view in self.views.values():
             connection.execute(create_view(view))
         connection.execute(IMPORTANCE_HASHES)
+        if not known:
+            self._find_suspect_days(connection)
         for table in self.tables.values():
             if "sessions_per_year" in table.column_names:
                 connection.execute(SESSIONS.format(table=quoted(table.name)))
@@ -99,6 +102,15 @@ class Schema:
         connection.execute("DELETE FROM schema_version")
         connection.execute("INSERT INTO schema_version VALUES (?, ?)", [SCHEMA_VERSION, self.fingerprint])
         connection.execute("COMMIT")
+
+    def _find_suspect_days(self, connection: DuckDBPyConnection) -> None:
+        """Fill the table from stored bars: a file of an earlier release is not taken in again."""
+        from volassets.market.suspect_ranges import suspect_days
+
+        bars = connection.execute("SELECT * FROM raw_prices ORDER BY ticker, date").df()
+        for ticker, own in bars.groupby("ticker", sort=False):
+            for day in suspect_days(own.set_index("date"))["date"]:
+                connection.execute("INSERT INTO suspect_days VALUES (?, ?)", [ticker, day.date()])
 
     def _renamed(self, connection: DuckDBPyConnection) -> list[str]:
         """Return the statements that give tables of an older file their new names."""

@@ -37,7 +37,8 @@ _MODEL_CELL = ("ticker", "refit_month", "model")
 
 def tables(settings: Settings) -> dict[str, Table]:
     """Return every table by name, in the order in which they are filled; `lags` decides on columns of the features."""
-    listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, _features(settings), LAG_ANALYSIS, SELECTED_FEATURES]
+    listed = [RAW_PRICES, PRICE_REVISIONS, DATA_QUALITY, SUSPECT_DAYS, _features(settings)]
+    listed += [LAG_ANALYSIS, SELECTED_FEATURES]
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
     listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *ISSUED_TABLES, *REPORT_TABLES]
@@ -91,6 +92,15 @@ DATA_QUALITY = Table(
         Column("n_rows", "INTEGER", "Bars concerned."),
     ),
     key=("ticker", "check_name", "severity", "message"),
+    may_be_empty=True,
+)
+
+
+SUSPECT_DAYS = Table(
+    "suspect_days",
+    "Sessions whose open, high or low is probably wrong; outcomes that hold one are left out of scores and losses.",
+    (TICKER, Column("date", "DATE", "Session.")),
+    key=("ticker", "date"),
     may_be_empty=True,
 )
 

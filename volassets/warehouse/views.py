@@ -73,9 +73,12 @@ def _realized(horizons: tuple[int, ...]) -> View:
         row, ahead = f"row_{h}", f"ahead_{h}"
         parts.append(f"""
         SELECT ticker, date AS origin_date, lead(date) OVER {row} AS target_date, {h} AS horizon,
-            lead(ratio) OVER {row} * avg(proxy_variance) OVER {ahead} AS proxy_variance,
-            avg("return" * "return") OVER {ahead} AS squared_return, lead(ratio) OVER {row} AS ratio
-        FROM realized_vol_features
+            CASE WHEN bool_or(suspect) OVER {ahead} IS NULL
+                THEN lead(ratio) OVER {row} * avg(proxy_variance) OVER {ahead} END AS proxy_variance,
+            avg("return" * "return") OVER {ahead} AS squared_return, lead(ratio) OVER {row} AS ratio,
+            bool_or(suspect) OVER {ahead} IS NOT NULL AS suspect
+        FROM realized_vol_features LEFT JOIN (SELECT ticker, date, true AS suspect FROM suspect_days)
+            USING (ticker, date)
         WINDOW {row} AS (PARTITION BY ticker ORDER BY date),
             {ahead} AS (PARTITION BY ticker ORDER BY date ROWS BETWEEN 1 FOLLOWING AND {h} FOLLOWING)
         QUALIFY count(proxy_variance) OVER {ahead} = {h}""")
@@ -91,16 +94,17 @@ def _realized(horizons: tuple[int, ...]) -> View:
             number("proxy_variance", _REALIZED_VARIANCE),
             number("squared_return", "Mean squared daily return of the same sessions, decimal."),
             number("ratio", "c_m of the target date's month: sum return^2 / sum proxy over the days before it."),
+            Column("suspect", "BOOLEAN", "Whether a session is in suspect_days: proxy_variance is NULL then."),
         ),
         ("ticker", "origin_date", "horizon"),
-        ("realized_vol_features",),
+        ("realized_vol_features", "suspect_days"),
         " UNION ALL ".join(parts),
     )
 
 
 FORECAST_LOSSES = View(
     "forecast_losses",
-    "Losses of every forecast whose sessions have all passed.",
+    "Losses of every forecast whose sessions have all passed; without those that hold a suspect day.",
     (
         *FORECAST,
         ORIGIN,
@@ -118,7 +122,8 @@ FORECAST_LOSSES = View(
         CASE WHEN r.proxy_variance > 0 AND f.variance > 0
             THEN r.proxy_variance / f.variance - ln(r.proxy_variance / f.variance) - 1 END AS qlike,
         (f.variance - r.proxy_variance) * (f.variance - r.proxy_variance) AS squared_error
-    FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)""",
+    FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
+    WHERE NOT r.suspect""",
 )
 
 # The models of a ticker's newest origin t by their mean QLIKE at one session over outcomes known at the close of t, on

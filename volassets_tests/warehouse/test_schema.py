@@ -25,7 +25,8 @@ CONTRACT = {
     "seconds checkpoint data_hash code_version",
     "forecasts": "ticker refit_month model origin_date target_date horizon variance volatility lower upper data_hash",
     "training_history": "ticker refit_month model seed epoch train_loss validation_loss learning_rate",
-    "realized": "ticker origin_date target_date horizon proxy_variance squared_return ratio",
+    "realized": "ticker origin_date target_date horizon proxy_variance squared_return ratio suspect",
+    "suspect_days": "ticker date",
     "forecast_losses": "ticker model horizon origin_date target_date variance realized_variance qlike squared_error",
     "leaderboard": "ticker model horizon n qlike qlike_vs_gjr rmse mae r2 mz_intercept mz_slope dm_vs_gjr dm_p mcs_p "
     "coverage_90 n_common bias qlike_on_squared_returns",
@@ -134,6 +135,19 @@ def test_the_last_origin_of_a_month_is_scaled_by_the_next_month(
     rows = write_features(warehouse, settings, "^GSPC", sp500_bars["2015-01":"2015-06"]).set_index("date")
     found = warehouse.read("realized", ticker="^GSPC", origin_date=pd.Timestamp("2015-04-30"), horizon=1)
     assert found["ratio"].iloc[0] == rows.loc["2015-05-01", "ratio"]
+
+
+def test_losses_of_a_suspect_day_are_left_out(
+    warehouse: Warehouse, settings: Settings, sp500_bars: pd.DataFrame
+) -> None:
+    rows = write_features(warehouse, settings, "^GSPC", sp500_bars["2015-01":"2015-06"])
+    dates = rows["date"].iloc[-5:].to_numpy()
+    wrong = pd.DataFrame({"ticker": ["^GSPC"], "date": [dates[2]]})
+    warehouse.write(Replacement("suspect_days", wrong, cells(wrong, "ticker")))
+    forecasts = forecast_rows(month="2015-06-01", n=4, value=2e-4).assign(origin_date=dates[:-1], target_date=dates[1:])
+    warehouse.write(Replacement("garch_forecasts", forecasts, cells(forecasts)))
+    # The outcome of the second origin is the suspect day's.
+    assert warehouse.read("forecast_losses")["origin_date"].tolist() == [*dates[:1], *dates[2:4]]
 
 
 def test_losses_join_what_was_forecast_with_what_came(
