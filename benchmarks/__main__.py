@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import graph, networks, overhead, universe
+from benchmarks import graph, networks, overhead, portfolios, universe
 from volassets.clock import utc_now
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,6 +21,8 @@ BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
     "lstm_reference": networks.lstm_reference,
     "growth": graph.growth,
     "overhead": overhead.overhead,
+    "portfolios": portfolios.portfolios,
+    "portfolio_cost": portfolios.portfolio_cost,
     "universe": universe.universe,
     "universe_parts": universe.universe_parts,
 }

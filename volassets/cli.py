@@ -137,9 +137,10 @@ def status(for_issue: bool) -> int:
 
 @cli.command()
 @click.option("--ticker", "-t", help="Report of one ticker. Default: every ticker and the panel.")
+@click.option("--portfolio", help="Report of one portfolio.")
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write. Default: reports/ below the home.")
 @handled
-def report(ticker: str | None, out: str | None) -> None:
+def report(ticker: str | None, portfolio: str | None, out: str | None) -> None:
     """Write self-contained HTML reports from what is stored.
 
     \b
@@ -149,7 +150,7 @@ def report(ticker: str | None, out: str | None) -> None:
     """
     from volassets.commands.report import report_command
 
-    for path in report_command(ticker, out):
+    for path in report_command(ticker, out, portfolio):
         click.echo(path)
 
 

@@ -8,13 +8,15 @@ from volassets.errors import InputError
 from volassets.settings import check_ticker_name, load_settings
 
 
-def report_command(ticker: str | None, out: str | None) -> list[Path]:
+def report_command(ticker: str | None, out: str | None, portfolio: str | None = None) -> list[Path]:
     """Write the report of `ticker` (or of all, and the panel) and return the files.
 
     Parameters
     ----------
     ticker : str, optional
         One ticker; every ticker with a comparison, and the panel, where not given.
+    portfolio : str, optional
+        One portfolio in place of a ticker.
     out : str, optional
         File for the one report asked for: the ticker's, or the panel's where no ticker is named.
 
@@ -23,7 +25,7 @@ def report_command(ticker: str | None, out: str | None) -> list[Path]:
     InputError
         If the ticker has no bars stored, or nothing is stored at all.
     """
-    from volassets.reporting.report_files import write_report
+    from volassets.reporting.report_files import write_portfolio_report, write_report
     from volassets.warehouse.store import open_warehouse
 
     settings = load_settings()
@@ -39,8 +41,14 @@ def report_command(ticker: str | None, out: str | None) -> list[Path]:
     target = None if out is None else Path(out).expanduser()
     if target is not None and target.is_dir():
         raise InputError(f"{out} is a directory: give the name of a file, for example {target / 'report.html'}.")
+    if portfolio is not None:
+        if portfolio not in settings.portfolios:
+            known = ", ".join(settings.portfolios) or "none"
+            raise InputError(f"there is no portfolio {portfolio!r}: the settings hold {known}.")
+        return [write_portfolio_report(store, settings, portfolio, target)]
     if ticker is None and target is None:
         listed = [name for name in settings.tickers if name in stored]
         tickers = [*listed, *(name for name in stored if name not in listed)]
-        return [write_report(store, settings, name) for name in (*tickers, None)]
+        pages = [write_report(store, settings, name) for name in (*tickers, None)]
+        return [*pages, *(write_portfolio_report(store, settings, name) for name in settings.portfolios)]
     return [write_report(store, settings, ticker, target)]

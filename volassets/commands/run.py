@@ -137,12 +137,21 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
 def _report(settings: Settings, store: Any, refreshed: bool, tickers: Sequence[str]) -> None:
     """Write the pages that do not show the stored comparison, also those that an earlier run could not write."""
     from volassets.pipeline.report_pages import wants_pages
-    from volassets.reporting.report_files import comparison_hash, is_current, report_path, write_report
+    from volassets.reporting.report_files import (
+        comparison_hash,
+        is_current,
+        report_path,
+        write_portfolio_report,
+        write_report,
+    )
 
     if not wants_pages(settings, len(tickers)):
         if refreshed:
             click.echo("reports   `volassets report` writes them; a run of many tickers does not (setting `reports`)")
         return
+    if refreshed:
+        for name in settings.portfolios:
+            click.echo(f"report    {write_portfolio_report(store, settings, name)}")
     for ticker in (*tickers, None):
         compared = comparison_hash(store, ticker)
         current = compared and is_current(settings, ticker, compared)

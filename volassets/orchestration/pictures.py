@@ -111,6 +111,34 @@ def risk(context: Context, ticker: str) -> Pictures:
     return pictures
 
 
+def portfolio_contributions(context: Context, name: str) -> Pictures:
+    """Return who contributes to a portfolio, and its members' correlations now and a year before."""
+    from volassets.reporting import portfolio_page as page
+    from volassets.reporting.plots import portfolio as plots
+
+    shares = page.newest_contributions(context.warehouse, name)
+    if shares.empty:
+        return {}
+    pictures = {"contributions": as_metadata(plots.contributions(shares), f"{name}: who contributes")}
+    if matrices := page.correlation_matrices(context.warehouse, sorted(shares["ticker"])):
+        pictures["correlations"] = as_metadata(plots.correlation_maps(matrices), f"{name}: correlations")
+    return pictures
+
+
+def portfolio_record(context: Context, name: str) -> Pictures:
+    """Return a portfolio's returns with the value at risk, and realised against forecast volatility."""
+    from volassets.reporting import portfolio_page as page
+    from volassets.reporting.plots import portfolio as plots
+
+    rows = page.portfolio_outcomes(context.warehouse, name)
+    if rows.empty:
+        return {}
+    return {
+        "returns_and_value_at_risk": as_metadata(plots.returns_and_limit(rows), f"{name}: 1 % value at risk"),
+        "realised_and_forecast": as_metadata(plots.realised_and_forecast(rows), f"{name}: realised and forecast"),
+    }
+
+
 def of_step(context: Context, step: Step, ticker: str) -> Pictures:
     """Return the pictures of a step's rows of one ticker; none where nothing is drawn of it."""
     if step.stage == "fits":
@@ -125,4 +153,6 @@ _DRAWN: dict[str, Callable[[Context, str], Pictures]] = {
     "selected_features": selection,
     "comparison_reports": comparison,
     "risk_backtests": risk,
+    "risk_contributions": portfolio_contributions,
+    "portfolio_backtests": portfolio_record,
 }

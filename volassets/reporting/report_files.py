@@ -54,6 +54,30 @@ def write_report(store: StoreAtRest, settings: Settings, ticker: str | None, tar
             here = path.parent.glob("*.html")
             page = panel_page(rows, settings, {file.stem: file.name for file in here if file.name != PANEL_FILE})
         page = page.replace(HEAD, HEAD + STAMP.format(comparison_hash(rows, ticker)), 1)
+    return _written(path, page)
+
+
+def portfolio_report_path(settings: Settings, name: str) -> Path:
+    """Return where the page of a portfolio lies; no ticker's page has such a name."""
+    return settings.home / "reports" / f"portfolio_{name}.html"
+
+
+def write_portfolio_report(store: StoreAtRest, settings: Settings, name: str, target: Path | None = None) -> Path:
+    """Write the page of a portfolio to `target` or `portfolio_report_path`, and return its file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; an older one is as it was.
+    """
+    from volassets.reporting.portfolio_page import portfolio_page
+
+    with store.reading() as rows:
+        page = portfolio_page(rows, settings, name)
+    return _written(target or portfolio_report_path(settings, name), page)
+
+
+def _written(path: Path, page: str) -> Path:
     try:
         write_whole(path, page.encode())
     except OSError as error:
