@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -51,12 +51,16 @@ Source = Literal["bundled", "csv", "yfinance"]
 
 
 class TickerSource(BaseModel):
-    """Where the bars of one ticker come from; an empty `csv_dir` is the settings' own."""
+    """Where the bars of one ticker come from.
+
+    An empty `csv_dir` is the settings' own; `symbol` is what the source calls the ticker since it was renamed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: Source
     csv_dir: str = ""
+    symbol: str = ""
 
 
 class Settings(BaseModel):
@@ -69,6 +73,9 @@ class Settings(BaseModel):
     )
     source: Source = Field("bundled", description="Where bars come from.")
     csv_dir: str = Field("", description="Directory with one CSV file per ticker, for source = csv.")
+    closed: tuple[str, ...] = Field(
+        (), description="Tickers that are traded no more: their history stays, no bars are asked for."
+    )
     start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
     start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
@@ -151,7 +158,7 @@ class Settings(BaseModel):
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
-    @field_validator("tickers", "models", "risk_levels", "risk_tails")
+    @field_validator("tickers", "closed", "models", "risk_levels", "risk_tails")
     @classmethod
     def _unique(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         repeated = [entry for entry in value if value.count(entry) > 1]
@@ -159,7 +166,7 @@ class Settings(BaseModel):
             raise ValueError(f"{info.field_name} names {repeated[0]!r} twice")
         return value
 
-    @field_validator("tickers")
+    @field_validator("tickers", "closed")
     @classmethod
     def _tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_ticker_name, value))
@@ -266,11 +273,17 @@ class Settings(BaseModel):
         """Return where the bars of `ticker` come from, `csv_dir` as a whole path."""
         own = self.sources.get(ticker) or TickerSource(source=self.source)
         folder = own.csv_dir or self.csv_dir if own.source == "csv" else ""
-        return TickerSource(source=own.source, csv_dir=folder and str(Path(folder).expanduser().resolve()))
+        place = folder and str(Path(folder).expanduser().resolve())
+        return TickerSource(source=own.source, csv_dir=place, symbol=own.symbol)
+
+    def symbol_of(self, ticker: str) -> str:
+        """Return what the source of `ticker` calls it: its own name, or the one that it was renamed to."""
+        return self.source_of(ticker).symbol or ticker
 
     def for_ticker(self, ticker: str) -> Settings:
         """Return the settings with the source of `ticker` as theirs."""
-        return self.model_copy(update=dict(self.source_of(ticker)))
+        known = self.source_of(ticker)
+        return self.model_copy(update={"source": known.source, "csv_dir": known.csv_dir})
 
     @cached_property
     def chosen_models(self) -> dict[str, Model]:
@@ -292,6 +305,17 @@ class Settings(BaseModel):
     def database(self) -> Path:
         """Path of the DuckDB file."""
         return self.home / "volassets.duckdb"
+
+
+def refuse_renamed(settings: Settings, tickers: Iterable[str]) -> None:
+    """Raise InputError where one of `tickers` is what another one was renamed to: that history has one name."""
+    renamed = {source.symbol: name for name, source in settings.sources.items() if source.symbol not in ("", name)}
+    for ticker in tickers:
+        if ticker in renamed and ticker not in settings.tickers:
+            raise InputError(
+                f"{ticker} is the symbol of {renamed[ticker]} since `volassets tickers rename`: ask for "
+                f"{renamed[ticker]}, under which its history is kept."
+            )
 
 
 def check_ticker_name(ticker: str) -> str:

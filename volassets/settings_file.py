@@ -24,6 +24,7 @@ from volassets.settings import (
     check_portfolio_name,
     check_ticker_name,
     load_settings,
+    refuse_renamed,
     spec_fields,
 )
 
@@ -89,6 +90,7 @@ def add(tickers: Sequence[str], source: TickerSource | None = None) -> list[str]
     for ticker in tickers:
         check_ticker_name(ticker)
     settings = load_settings()
+    refuse_renamed(settings, tickers)
     fresh = [ticker for ticker in dict.fromkeys(tickers) if ticker not in settings.tickers]
     if fresh:
         _require_own_list()
@@ -105,6 +107,11 @@ def add(tickers: Sequence[str], source: TickerSource | None = None) -> list[str]
 def remember(sources: Mapping[str, TickerSource]) -> None:
     """Write where the bars of tickers come from as ``[sources."TICKER"]``, where the file alone says otherwise."""
     settings = load_settings(environment={})
+    # A source given by its name or directory alone keeps what a ticker was renamed to.
+    sources = {
+        ticker: source.model_copy(update={"symbol": source.symbol or settings.source_of(ticker).symbol})
+        for ticker, source in sources.items()
+    }
     sources = {ticker: source for ticker, source in sources.items() if settings.source_of(ticker) != source}
     if not sources:
         return
@@ -122,12 +129,13 @@ def remember(sources: Mapping[str, TickerSource]) -> None:
 def remove(ticker: str) -> None:
     """Remove a ticker from the list in the file, with its source; InputError if it is not there."""
     settings = load_settings()
-    if ticker not in settings.tickers:
-        raise InputError(f"{ticker!r} is not in the list: it holds {', '.join(settings.tickers) or 'nothing'}.")
+    _require_listed(settings, ticker)
     _require_own_list()
     with _changing(settings) as document:
         if ticker in document["tickers"]:
             document["tickers"].remove(ticker)
+        if ticker in document.get("closed", []):
+            document["closed"].remove(ticker)
         document.get("sources", {}).pop(ticker, None)
 
 
@@ -160,6 +168,39 @@ def _weights(weights: Mapping[str, float]) -> Table:
     for ticker, weight in weights.items():
         table[SingleKey(ticker, KeyType.Basic)] = float(weight)
     return table
+
+
+def rename(ticker: str, symbol: str) -> None:
+    """Remember that the source of `ticker` calls it `symbol`; InputError if one is not listed, or both are."""
+    check_ticker_name(symbol)
+    settings = load_settings()
+    _require_listed(settings, ticker)
+    if symbol != ticker and symbol in settings.tickers:
+        raise InputError(
+            f"{symbol!r} is in the list itself: `volassets tickers remove '{symbol}'` first, so that the history is "
+            f"kept under one name, {ticker}."
+        )
+    remember({ticker: load_settings(environment={}).source_of(ticker).model_copy(update={"symbol": symbol})})
+
+
+def close(tickers: Sequence[str], closed: bool = True) -> list[str]:
+    """List tickers as traded no more, or take them out of that list; return those that were changed."""
+    settings = load_settings()
+    for ticker in tickers:
+        _require_listed(settings, ticker)
+    if os.environ.get("VOLASSETS_CLOSED"):
+        raise InputError("VOLASSETS_CLOSED is set and wins over the file: unset it to keep the list in volassets.toml.")
+    changed = [ticker for ticker in dict.fromkeys(tickers) if (ticker in settings.closed) != closed]
+    if changed:
+        with _changing(settings) as document:
+            listed = [name for name in document.get("closed", []) if name not in changed]
+            document["closed"] = listed + (changed if closed else [])
+    return changed
+
+
+def _require_listed(settings: Settings, ticker: str) -> None:
+    if ticker not in settings.tickers:
+        raise InputError(f"{ticker!r} is not in the list: it holds {', '.join(settings.tickers) or 'nothing'}.")
 
 
 def _table(values: Mapping[str, Any]) -> Table:

@@ -11,7 +11,7 @@ from volassets.clock import utc_now
 from volassets.errors import InputError
 from volassets.object_io import remove_drafts
 from volassets.reporting.console import RunProgress, print_frame
-from volassets.settings import Settings, check_ticker_name, load_settings
+from volassets.settings import Settings, check_ticker_name, load_settings, refuse_renamed
 from volassets.timing import refit_month
 
 LEADERBOARD = """
@@ -45,7 +45,10 @@ def run_command(
     from volassets.orchestration.sensors import local_folders
 
     if not tickers and overrides.get("csv_dir") and overrides.get("source", "csv") == "csv":
-        tickers = files_as_tickers(overrides["csv_dir"])
+        known = load_settings(overrides=overrides)
+        names = {known.symbol_of(ticker): ticker for ticker in known.tickers}
+        # The file of a renamed ticker has its new symbol; the history keeps the old one.
+        tickers = [names.get(file, file) for file in files_as_tickers(overrides["csv_dir"])]
     if models is not None:
         # Judged as the settings would be; what the home keeps and compares stays the home's.
         fitted = load_settings(overrides={**overrides, "models": models})
@@ -91,6 +94,7 @@ def _shortened(names: Sequence[str], shown: int = 10) -> str:
 def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping[str, Any]) -> Settings:
     for ticker in tickers:
         check_ticker_name(ticker)
+    refuse_renamed(settings, tickers)
     unlisted = [ticker for ticker in dict.fromkeys(tickers) if ticker not in settings.tickers]
     if not unlisted:
         return settings

@@ -42,8 +42,8 @@ def status_command() -> int:
         tickers += portion
         if instance is not None:
             differing += differences(state, listed, recorded, [ticker.ticker for ticker in portion])
-    print_frame(pd.DataFrame([_row(ticker) for ticker in tickers]))
-    refused = [ticker for ticker in tickers if ticker.refused]
+    print_frame(pd.DataFrame([_row(ticker, settings.closed) for ticker in tickers]))
+    refused = [ticker for ticker in tickers if ticker.refused and ticker.ticker not in settings.closed]
     _print([f"{t.ticker}: the last prices were not taken, the stored ones stand: {t.refused}" for t in refused])
     _print(old := _old(tickers))
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
@@ -71,7 +71,10 @@ def _old(tickers: Sequence[Any]) -> list[str]:
 def _own_sources(settings: Settings) -> dict[str, list[str]]:
     """Return the source of every ticker that has one of its own, with its directory."""
     known = {ticker: settings.source_of(ticker) for ticker in settings.tickers if ticker in settings.sources}
-    return {ticker: list(filter(None, (source.source, source.csv_dir))) for ticker, source in known.items()}
+    return {
+        ticker: list(filter(None, (source.source, source.csv_dir, source.symbol and f"as {source.symbol}")))
+        for ticker, source in known.items()
+    }
 
 
 def _instance(settings: Settings) -> Any:
@@ -96,10 +99,12 @@ def _instance_file(settings: Settings) -> list[str]:
     ]
 
 
-def _row(ticker: Any) -> dict[str, Any]:
+def _row(ticker: Any, closed: Sequence[str] = ()) -> dict[str, Any]:
     missing, months = sum(cell.reason == MISSING for cell in ticker.cells), ticker.months
     if ticker.bars_to is None:
         state = "no bars yet"
+    elif ticker.ticker in closed:
+        state = "closed" if not ticker.cells else "closed, to refresh"
     elif ticker.behind:
         state = f"stale: {ticker.behind} {'session has' if ticker.behind == 1 else 'sessions have'} closed since"
     elif not months:

@@ -1,4 +1,4 @@
-"""`volassets tickers list | add | remove`."""
+"""`volassets tickers list | add | remove | rename | close`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ def tickers() -> None:
       volassets tickers list
       volassets tickers add AAPL MSFT
       volassets tickers remove MSFT
+      volassets tickers rename FB META
+      volassets tickers close TWTR
     """
 
 
@@ -68,6 +70,44 @@ def remove_ticker(name: str) -> None:
 
     remove(name)
     click.echo(f"removed {name} from the list; its results stay in the database")
+    _mention_reload()
+
+
+@tickers.command("rename")
+@click.argument("name")
+@click.argument("symbol")
+@handled
+def rename_ticker(name: str, symbol: str) -> None:
+    """Ask the source of NAME for SYMBOL from now on; history and results stay under NAME.
+
+    
+    Example:
+      volassets tickers rename FB META
+    """
+    from volassets.settings_file import rename
+
+    rename(name, symbol)
+    click.echo(f"{name} is asked for as {symbol} from now on; its history and results stay under {name}")
+    _mention_reload()
+
+
+@tickers.command("close")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--reopen", is_flag=True, help="They are traded again: ask for bars as before.")
+@handled
+def close_tickers(names: tuple[str, ...], reopen: bool) -> None:
+    """Ask for no more bars of tickers that are traded no more; their history and results stay.
+
+    
+    Examples:
+      volassets tickers close TWTR
+      volassets tickers close TWTR --reopen
+    """
+    from volassets.settings_file import close
+
+    changed = ", ".join(close(names, not reopen))
+    done = "bars are asked for again" if reopen else "no more bars are asked for; history and results stay"
+    click.echo(f"{changed}: {done}" if changed else "nothing to change")
     _mention_reload()
 
 

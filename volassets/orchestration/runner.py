@@ -28,7 +28,7 @@ from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
 from volassets.pipeline.portfolio_members import portfolio_problems
-from volassets.pipeline.price_intake import BarsRefused, fetch, reason_to_fetch, refusal
+from volassets.pipeline.price_intake import BarsRefused, fetch, is_closed, reason_to_fetch, refusal
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
@@ -176,7 +176,7 @@ class Runner:
     def _use_newest_bars(self, ticker: str, force: bool) -> None:
         """Fetch what is to be fetched and judge the months by it, before anything is written."""
         reason = reason_to_fetch(self._context, ticker)
-        if reason or force:
+        if reason or (force and not is_closed(self._context, ticker)):
             self._context.answers[ticker] = answer = fetch(self._context, ticker)
             self._reasons[ticker] = reason or "forced"
             self._context.set_bars(ticker, answer.update.bars)

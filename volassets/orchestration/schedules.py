@@ -37,7 +37,7 @@ from volassets.warehouse.store import Warehouse, open_warehouse
 PRIORITY_TAG = "dagster/priority"
 # A tick must not wait for long: Dagster evaluates it with a deadline.
 TICK_PATIENCE_SECONDS = 10.0
-# Bars of a file that end longer ago than this before a month will not grow to reach it.
+# Bars of a file or a closed ticker that end longer ago than this before a month will not grow to reach it.
 LOCAL_DAYS = 10
 
 
@@ -74,7 +74,8 @@ def _price_schedule(settings: Settings, group: ScheduleGroup, job: Any) -> dg.Sc
     )
     def refresh_prices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         stamp = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        for number, tickers in enumerate(_per_run(settings, group.tickers)):
+        traded = [ticker for ticker in group.tickers if ticker not in settings.closed]
+        for number, tickers in enumerate(_per_run(settings, traded)):
             places = [Partition(ticker) for ticker in tickers]
             yield block_request(settings, block, (), places, f"{name}:{stamp}:{number}", name, {PRIORITY_TAG: "10"})
 
@@ -150,7 +151,7 @@ def _due(
     forecasts: dict[str, list[pd.Timestamp]] = {}
     for ticker in tickers:
         missing = missing_months(stored[ticker], now)
-        if settings.source_of(ticker).source in LOCAL_SOURCES:
+        if settings.source_of(ticker).source in LOCAL_SOURCES or ticker in settings.closed:
             limit = last_bars.get(ticker, pd.Timestamp.min) + pd.Timedelta(days=LOCAL_DAYS)
             missing = [month for month in missing if month <= limit]
         updated = months_to_update(stored[ticker], now) if update else []

@@ -10,7 +10,7 @@ import pandas as pd
 from volassets.pipeline.cells import Cell, Partition, Scope
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import CHANGED, PlannedCell, plan
-from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
+from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions, is_closed
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.timing import months_between
@@ -52,8 +52,8 @@ class TickerStatus:
 def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State, list[TickerStatus]]]:
     """Yield the state of the listed tickers in portions, each with the state that it was read from.
 
-    The context's `now` decides which sessions have closed. Bars of files do not grow by themselves and are never
-    behind.
+    The context's `now` decides which sessions have closed. Bars of files do not grow by themselves, nor do those of
+    closed tickers: they are never behind.
     """
     listed = context.settings.tickers
     for start in range(0, len(listed), AT_ONCE):
@@ -88,7 +88,7 @@ def _ticker_status(
             place = Partition(ticker)
             compared = (step for step in steps if step.scope is Scope.TICKER and step.has_page)
             cells += [PlannedCell(Cell(s.name, place), CHANGED) for s in compared if state.stored(s, place)]
-    if context.settings.source_of(ticker).source in LOCAL_SOURCES:
+    if context.settings.source_of(ticker).source in LOCAL_SOURCES or is_closed(context, ticker):
         return TickerStatus(ticker, known.index[-1], 0, refused, months, cells)
     behind = len(closed_sessions(context, ticker))
     later = 0 if newest is None else behind + int((known.index > pd.Timestamp(newest)).sum())

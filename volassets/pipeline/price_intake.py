@@ -59,11 +59,13 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
     """Return why the bars of `ticker` have to be fetched, or an empty text.
 
     A local source is read and compared; a download is asked for only when a session has closed since the last
-    stored bar. The day's own session counts as open.
+    stored bar. The day's own session counts as open. A closed ticker is asked for only where nothing is stored of it.
     """
     stored = context.bars(ticker)
     if stored.empty:
         return "no bars stored yet"
+    if is_closed(context, ticker):
+        return ""
     if context.source(ticker).name in LOCAL_SOURCES:
         bars, findings = _checked(context, ticker)
         update = update_bars(ticker, stored, bars, _second(context))
@@ -75,6 +77,11 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
     if len(closed):
         return f"the stored bars end on {stored.index[-1]:%Y-%m-%d}, {closed[-1]:%Y-%m-%d} has closed since"
     return ""
+
+
+def is_closed(context: Context, ticker: str) -> bool:
+    """Return whether `ticker` is traded no more and what there is of it is stored."""
+    return ticker in context.settings.closed and not context.bars(ticker).empty
 
 
 def closed_sessions(context: Context, ticker: str) -> pd.DatetimeIndex:
@@ -105,9 +112,23 @@ def fetch(context: Context, ticker: str) -> Answer:
     return Answer(stored, update_bars(ticker, stored, bars, _second(context)), findings)
 
 
+def _asked(context: Context, ticker: str) -> pd.DataFrame:
+    """Return the source's bars of `ticker`; a download that has bars stored and is not known now gets the remedy."""
+    source = context.source(ticker)
+    try:
+        return source.fetch(context.settings.symbol_of(ticker))
+    except InputError as error:
+        if source.name in LOCAL_SOURCES or context.bars(ticker).empty:
+            raise
+        raise InputError(
+            f"{error} The stored bars of {ticker} stand. If it has another symbol now: `volassets tickers rename "
+            f"'{ticker}' SYMBOL`; if it is traded no more: `volassets tickers close '{ticker}'`."
+        ) from None
+
+
 def _checked(context: Context, ticker: str) -> tuple[pd.DataFrame, list[Finding]]:
     """Return the source's bars, ready to be stored where no finding is an error, and the findings."""
-    fetched = context.source(ticker).fetch(ticker)
+    fetched = _asked(context, ticker)
     if fetched.attrs.get("reading"):
         context.log(f"{ticker}: {fetched.attrs['reading']}")
     settings, calendar = context.settings, context.calendar(ticker)
@@ -140,7 +161,7 @@ def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> 
 
 def _fetched(context: Context, item: PartitionResult) -> tuple[Answer | None, list[Replacement | Upsert]]:
     ticker, only = item.partition.ticker, context.fetch_only
-    if only is not None and ticker not in only:
+    if (only is not None and ticker not in only) or is_closed(context, ticker):
         item.unchanged = [""]
         return None, []
     try:

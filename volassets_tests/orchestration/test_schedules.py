@@ -320,3 +320,26 @@ def test_a_tickers_own_source_decides_whether_its_bars_can_grow(
         settings = download("A", "B", source="bundled", sources=sources)
         schedule = build_definitions(settings).get_repository_def().get_schedule_def("daily_update")
         assert schedule.default_status == dg.DefaultScheduleStatus[status]
+
+
+def test_a_closed_tickers_bars_are_not_asked_for_nor_months_after_them(
+    download: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    settings, machine = download("A", "GONE", closed=("GONE",)), Machine(instance)
+    (prices,) = machine.tick(settings, "refresh_prices", "2024-01-02T21:00")
+    assert cells_of(settings, prices, "refresh_prices") == [Partition("A")]
+    assert machine.tick(download("GONE", closed=("GONE",)), "refresh_prices", "2024-01-02T21:00") == []
+    store = open_warehouse(settings)
+    for ticker in settings.tickers:
+        days = pd.bdate_range("2023-09-01", "2023-11-10")
+        bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "adj_close", "volume"), 1.0), index=days)
+        rows = bars.rename_axis("date").reset_index().assign(ticker=ticker, source="yfinance", fetched_at=days[0])
+        store.write(Upsert("raw_prices", rows))
+        for step in graph_steps(settings):
+            if step.scope is Scope.TICKER_MONTH:
+                table, place = store.table(step.table), Partition(ticker, pd.Timestamp("2023-11-01"))
+                listed = [filled(table, place, model.name if model else "") for model in step.variants]
+                rows = pd.DataFrame(listed)
+                store.write(Replacement(step.table, rows, rows[list(table.cell)].drop_duplicates()))
+    requests = machine.tick(settings, "monthly_refit", "2024-02-01T06:00")
+    assert asked(settings, requests) == {"A": ["2023-12", "2024-01", "2024-02"]}
