@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +30,9 @@ from pydantic import (
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
+from volassets.names import check_portfolio_name, check_ticker_name
 from volassets.settings_sources import FILE_NAME, HOME_VARIABLE, read_environment, read_file, spec_fields
 
-TICKER_PATTERN = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=&-]{0,31}")
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 # Fields of `Settings` that are no keys.
 INTERNAL = ("model_sections", "home")
@@ -305,38 +305,6 @@ class Settings(BaseModel):
     def database(self) -> Path:
         """Path of the DuckDB file."""
         return self.home / "volassets.duckdb"
-
-
-def refuse_renamed(settings: Settings, tickers: Iterable[str]) -> None:
-    """Raise InputError where one of `tickers` is what another one was renamed to: that history has one name."""
-    renamed = {source.symbol: name for name, source in settings.sources.items() if source.symbol not in ("", name)}
-    for ticker in tickers:
-        if ticker in renamed and ticker not in settings.tickers:
-            raise InputError(
-                f"{ticker} is the symbol of {renamed[ticker]} since `volassets tickers rename`: ask for "
-                f"{renamed[ticker]}, under which its history is kept."
-            )
-
-
-def check_ticker_name(ticker: str) -> str:
-    """Return `ticker` if it can name a partition, a file and a URL; InputError if not."""
-    if not TICKER_PATTERN.fullmatch(ticker):
-        shown = ticker if len(ticker) <= 40 else f"{ticker[:37]}..."
-        raise InputError(
-            f"ticker {shown!r} is not a valid name: use a letter, a digit or ^ first, then letters, digits and . ^ = & "
-            "- only, at most 32 characters. Rename the file or use the exchange's symbol."
-        )
-    return ticker
-
-
-def check_portfolio_name(name: str, tickers: Sequence[str]) -> str:
-    """Return `name` if it can name a portfolio beside `tickers`; InputError if not."""
-    if not TICKER_PATTERN.fullmatch(name) or name in tickers:
-        why = (
-            "a ticker has it" if name in tickers else "use a letter or a digit first, then letters, digits and . = & -"
-        )
-        raise InputError(f"portfolio {name!r} cannot have this name: {why}. Choose another one.")
-    return name
 
 
 def home_directory() -> Path:

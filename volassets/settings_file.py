@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -15,16 +15,14 @@ from tomlkit.items import KeyType, SingleKey, Table
 from volassets.errors import InputError
 from volassets.file_lock import FileLock
 from volassets.models.registry import MODELS
+from volassets.names import check_portfolio_name, check_ticker_name
 from volassets.object_io import write_whole
 from volassets.settings import (
     FILE_NAME,
     HOME_VARIABLE,
     Settings,
     TickerSource,
-    check_portfolio_name,
-    check_ticker_name,
     load_settings,
-    refuse_renamed,
     spec_fields,
 )
 
@@ -168,6 +166,17 @@ def _weights(weights: Mapping[str, float]) -> Table:
     for ticker, weight in weights.items():
         table[SingleKey(ticker, KeyType.Basic)] = float(weight)
     return table
+
+
+def refuse_renamed(settings: Settings, tickers: Iterable[str]) -> None:
+    """Raise InputError where one of `tickers` is what another one was renamed to: that history has one name."""
+    renamed = {source.symbol: name for name, source in settings.sources.items() if source.symbol not in ("", name)}
+    for ticker in tickers:
+        if ticker in renamed and ticker not in settings.tickers:
+            raise InputError(
+                f"{ticker} is the symbol of {renamed[ticker]} since `volassets tickers rename`: ask for "
+                f"{renamed[ticker]}, under which its history is kept."
+            )
 
 
 def rename(ticker: str, symbol: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from volassets.errors import InputError
 from volassets.models.registry import MODELS
-from volassets.settings import Settings, check_ticker_name, load_settings
+from volassets.names import check_ticker_name
+from volassets.settings import Settings, load_settings
 from volassets.settings_sources import PREFIX
 
 

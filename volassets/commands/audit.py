@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from volassets.errors import InputError
-from volassets.settings import check_ticker_name, load_settings
+from volassets.names import check_ticker_name
+from volassets.settings import load_settings
 
 
 def audit_command(tickers: Sequence[str]) -> int:

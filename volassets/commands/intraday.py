@@ -8,8 +8,9 @@ from pathlib import Path
 from volassets.errors import InputError
 from volassets.market.calendar import calendar_for
 from volassets.market.intraday import daily_bars
+from volassets.names import check_ticker_name
 from volassets.object_io import write_whole
-from volassets.settings import check_ticker_name, load_settings
+from volassets.settings import load_settings
 
 
 def intraday_command(file: str, ticker: str, directory: str) -> Iterator[str]:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.settings import Settings, check_portfolio_name, load_settings
+from volassets.names import check_portfolio_name
+from volassets.settings import Settings, load_settings
 from volassets.settings_file import add_portfolio, ensure_home
 from volassets.warehouse.store import Replacement, open_warehouse
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from volassets.errors import InputError
-from volassets.settings import check_ticker_name, load_settings
+from volassets.names import check_ticker_name
+from volassets.settings import load_settings
 
 
 def report_command(ticker: str | None, out: str | None, portfolio: str | None = None) -> list[Path]:

@@ -9,9 +9,10 @@ import click
 
 from volassets.clock import utc_now
 from volassets.errors import InputError
+from volassets.names import check_ticker_name
 from volassets.object_io import remove_drafts
 from volassets.reporting.console import RunProgress, print_frame
-from volassets.settings import Settings, check_ticker_name, load_settings, refuse_renamed
+from volassets.settings import Settings, load_settings
 from volassets.timing import refit_month
 
 LEADERBOARD = """
@@ -92,6 +93,8 @@ def _shortened(names: Sequence[str], shown: int = 10) -> str:
 
 
 def _with_tickers(settings: Settings, tickers: Sequence[str], overrides: Mapping[str, Any]) -> Settings:
+    from volassets.settings_file import refuse_renamed
+
     for ticker in tickers:
         check_ticker_name(ticker)
     refuse_renamed(settings, tickers)

@@ -67,7 +67,7 @@ class CsvSource:
 
     def listed(self) -> tuple[list[str], list[str]]:
         """Return the tickers that have a file, sorted, and the names of the files that are left out."""
-        from volassets.settings import check_ticker_name
+        from volassets.names import check_ticker_name
 
         taken, left = set(), []
         for name in self._names():
@@ -89,7 +89,7 @@ class CsvSource:
             raise InputError(f"{self.directory} cannot be listed: {error.strerror}. Check its permissions.") from None
 
     def _path(self, ticker: str) -> Path:
-        from volassets.settings import check_ticker_name
+        from volassets.names import check_ticker_name
 
         wanted = [f"{check_ticker_name(ticker)}{suffix}" for suffix in SUFFIXES]
         names = self._names()

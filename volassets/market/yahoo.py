@@ -85,7 +85,7 @@ class YahooSource:
         SourceError
             Rate limit, network, or an answer that is empty, cut, malformed or laid out in a new way.
         """
-        from volassets.settings import check_ticker_name
+        from volassets.names import check_ticker_name
 
         if _ISIN.fullmatch(check_ticker_name(ticker)):
             raise InputError(f"{ticker} is an ISIN: give Yahoo's symbol, as its pages show it.")
