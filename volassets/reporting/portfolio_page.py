@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from html import escape
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
+from volassets.reporting.figures import to_svg
 from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import Store
 from volassets.reporting.plots import portfolio as plots
 from volassets.reporting.sections import provenance
 from volassets.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NEWEST = {
     "horizon": TableColumn("sessions"),
@@ -113,6 +120,15 @@ def portfolio_page(store: Store, settings: Settings, name: str) -> str:
     return html.page(f"{name}: portfolio risk", lead, sections, FOOTER)
 
 
+def _picture(figure: Figure, name: str, caption: str) -> str:
+    """Return a figure as an inline picture with its caption, which is also what a screen reader says."""
+    text = escape(caption)
+    drawn = f'<div class="wide">{to_svg(figure, name)}</div>'
+    return (
+        f'<figure id="figure-{name}" role="group" aria-label="{text}">{drawn}<figcaption>{text}</figcaption></figure>'
+    )
+
+
 def _newest(newest: pd.DataFrame) -> Section:
     body = html.table(newest, NEWEST) if len(newest) else html.missing("No forecast is stored.")
     return Section("newest", "Newest forecasts", body)
@@ -125,7 +141,7 @@ def _contributions(newest: pd.DataFrame, shares: pd.DataFrame) -> Section:
     limit = float(newest.loc[newest["horizon"] == 1, "value_at_risk_01"].iloc[0])
     table = shares.assign(value_at_risk=limit * shares["var_share"]).sort_values("volatility_share", ascending=False)
     caption = "Share of the next session's volatility by member (Euler); the shares sum to 100 %."
-    body = html.picture(plots.contributions(shares), "contributions", caption) + html.table(table, MEMBERS)
+    body = _picture(plots.contributions(shares), "contributions", caption) + html.table(table, MEMBERS)
     return Section("contributions", title, body)
 
 
@@ -134,9 +150,7 @@ def _correlations(store: Store, members: list[str]) -> Section:
     if not matrices:
         return Section("correlations", "Correlations", html.missing("No pair of members has a correlation."))
     caption = "Conditional correlations at the cut-off of the newest refit month and a year before."
-    return Section(
-        "correlations", "Correlations", html.picture(plots.correlation_maps(matrices), "correlations", caption)
-    )
+    return Section("correlations", "Correlations", _picture(plots.correlation_maps(matrices), "correlations", caption))
 
 
 def _outcomes(rows: pd.DataFrame) -> Section:
@@ -145,8 +159,8 @@ def _outcomes(rows: pd.DataFrame) -> Section:
         return Section("outcomes", title, html.missing("No session that was forecast has passed yet."))
     one = "Returns of the portfolio, its 1 % value at risk, and the sessions beyond it."
     two = "Volatility realised in 22 sessions and the mean of what was forecast for them."
-    body = html.picture(plots.returns_and_limit(rows), "value-at-risk", one)
-    return Section("outcomes", title, body + html.picture(plots.realised_and_forecast(rows), "volatility", two))
+    body = _picture(plots.returns_and_limit(rows), "value-at-risk", one)
+    return Section("outcomes", title, body + _picture(plots.realised_and_forecast(rows), "volatility", two))
 
 
 def _record(store: Store, name: str) -> Section:
