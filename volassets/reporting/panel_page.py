@@ -96,21 +96,20 @@ def _tickers(store: Store, settings: Settings, tickers: Sequence[str], links: Ma
         "course": TableColumn(f"last {COURSE_SESSIONS} sessions", draw=html.sparkline),
         "bar": TableColumn("newest bar", html.number),
         "model": TableColumn("model", model=True),
-        **{f"volatility_{h}": TableColumn(f"volatility, h = {h}", html.percent) for h in settings.horizons},
+        **{f"volatility_{h}": TableColumn(f"h = {h}", html.percent) for h in settings.horizons},
         **{name: TableColumn(heading, html.percent) for name, heading in limits.items()},
         "traffic_light": TableColumn("Basel"),
         "qlike": TableColumn(f"QLIKE, h = {min(settings.horizons)}", html.decimals(3)),
         "qlike_vs_gjr": TableColumn("against gjr", html.signed_percent),
         "coverage_90": TableColumn("in band", html.percent),
-        "n": TableColumn("origins", html.count),
-        "old": TableColumn("forecast"),
+        **({"old": TableColumn("forecast")} if (rows["old"] == "old").any() else {}),
         "findings": TableColumn("findings", html.count),
         "audit": TableColumn("audit"),
     }
     note = (
-        "The newest forecasts, annualised, from each ticker's headline model: the one with the lowest QLIKE at one "
-        "session over the outcomes known at that close. Value at risk (VaR) and expected shortfall (ES) are of the "
-        "next session. Old: later sessions are stored; `volassets run` forecasts from them. Press a heading to sort."
+        "The newest forecasts by horizon h, annualised volatilities, from each ticker's headline model: the one with "
+        "the lowest QLIKE at one session over the outcomes known at that close. Value at risk (VaR) and expected "
+        "shortfall (ES) are of the next session. Old: later sessions are stored; `volassets run` forecasts from them. Press a heading to sort."
     )
     return Section("tickers", "Tickers", html.paragraph(note, "note") + html.table(rows, columns))
 

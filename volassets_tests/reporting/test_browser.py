@@ -16,7 +16,7 @@ from volassets.reporting.panel_page import panel_page
 from volassets.reporting.ticker_page import ticker_page
 from volassets.settings import Settings
 from volassets.warehouse.store import Warehouse
-from volassets_tests.reporting.conftest import TICKER
+from volassets_tests.reporting.conftest import MODELS, TICKER
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -49,6 +49,20 @@ document.getElementById("frame").onload = () => {
     for (let i = 0; i < dots.length; i += 4) if (dots[i + 3] === 255) found.add(dots.slice(i, i + 3).join(", "));
     return [...found].map(dot => `rgb(${dot})`);
   };
+  const act = (page) => {
+    const keys = [...page.querySelectorAll("#figure-forecast .keys button")];
+    if (!keys.length) return {};
+    const name = key => key.textContent.split(" ")[0], pressed = Object.fromEntries(
+      keys.map(key => [name(key), key.getAttribute("aria-pressed")]));
+    const off = keys.find(key => key.getAttribute("aria-pressed") === "false");
+    off.click();
+    const table = page.querySelector("#leaderboard table"), head = table.tHead.rows[0].cells[2];
+    const column = () => [...table.tBodies[0].rows].map(row => +row.cells[2].textContent);
+    head.querySelector("button").click();
+    const ascending = column();
+    head.querySelector("button").click();
+    return {pressed, switched: off.getAttribute("aria-pressed"), ascending, descending: column()};
+  };
   document.getElementById("found").textContent = JSON.stringify({
     width: page.documentElement.clientWidth,
     needed: page.documentElement.scrollWidth,
@@ -58,6 +72,8 @@ document.getElementById("frame").onload = () => {
     ink: getComputedStyle(page.body).color,
     paper: getComputedStyle(page.body).backgroundColor,
     inks: page.querySelector("figure canvas") ? inks(page.querySelector("figure canvas")) : [],
+    first: page.querySelector("#figure-forecast .tools label:last-child select")?.value,
+    ...act(page),
     told: page.querySelectorAll(".how").length,
     keys: [...page.querySelectorAll("#figure-forecast .keys button")].map(e => e.textContent),
   });
@@ -140,6 +156,20 @@ def test_everything_is_drawn_and_nothing_sticks_out(
     assert found["told"] == 0
     assert found["tables"] == pages[name].count("<table>")
     assert found["rows"] > found["tables"]
+
+
+def test_a_name_switches_its_line_and_a_heading_sorts(browser: Browser, pages: dict[str, str]) -> None:
+    found = browser.measure(pages["ticker"], 1000)
+    names = [key.split()[0] for key in found["keys"]]
+    assert names == ["realised", *MODELS]
+    shown = next(name for name in MODELS if name == found["first"])
+    other = next(name for name in MODELS if name != shown)
+    assert found["pressed"][shown] == "true"
+    assert found["pressed"][other] == "false"
+    assert found["switched"] == "true"
+    assert found["ascending"] == sorted(found["ascending"])
+    assert found["descending"] == sorted(found["descending"], reverse=True)
+    assert len(set(found["ascending"])) > 1
 
 
 def test_dark_and_light_follow_the_system(browser: Browser, pages: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from volassets.cli import cli
 from volassets.reporting.charts import forecasts
 from volassets.reporting.charts.chart import pack
+from volassets.reporting.html import HOW
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.panel_page import panel_page
 from volassets.reporting.report_files import write_report
@@ -306,6 +307,40 @@ def test_the_panel_links_to_the_tickers(full_store: Warehouse, settings: Setting
     assert "%5EGSPC.html" in page.links
     assert "passed" in page.text
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_a_panel_of_500_tickers_is_one_sortable_table(full_store: Warehouse, settings: Settings) -> None:
+    tickers = [f"T{number:03d}" for number in range(500)]
+
+    def many(found: pd.DataFrame) -> pd.DataFrame:
+        if "ticker" not in found:
+            return found
+        return pd.concat([found.assign(ticker=ticker) for ticker in tickers], ignore_index=True)
+
+    class Many:
+        """The store as if its ticker were 500."""
+
+        @staticmethod
+        def query(sql, parameters=None):  # type: ignore[no-untyped-def]
+            asked = {**(parameters or {}), "tickers": [TICKER]} if "tickers" in (parameters or {}) else parameters
+            return many(full_store.query(sql, asked))
+
+        @staticmethod
+        def read(table, columns=None, **equals):  # type: ignore[no-untyped-def]
+            return many(full_store.read(table, columns=columns, **equals))
+
+    text = panel_page(Many(), settings, {ticker: f"{ticker}.html" for ticker in tickers})
+    page = Page(text)
+    assert len(text.encode()) < LIMIT
+    assert [link for link in page.links if link.endswith(".html")] == [f"{ticker}.html" for ticker in tickers]
+    assert text.count('class="mark spark"') == 500
+    assert "500 tickers compared" in page.text
+
+
+def test_without_scripts_every_chart_says_how_to_see_it(full: str) -> None:
+    page = Page(full)
+    assert page.text.count(HOW) == page.tags.count("figure")
+    assert page.tags.count("table") >= 15
 
 
 def test_the_command_writes_every_report(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

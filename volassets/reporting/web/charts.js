@@ -119,8 +119,12 @@ const volassets = (() => {
       labelSize: 18,
     };
     const y = { ...common, size: 58, label: spec.y.label, values: (_, marks) => marks.map((v) => formats[spec.y.marks](v)) };
-    if (spec.y.log) y.splits = logSplits;
-    return [spec.time ? common : { ...common, label: spec.xLabel }, y];
+    // Without a filter of its own a logarithmic axis labels powers of ten only.
+    const log = { splits: logSplits, filter: (_, marks) => marks };
+    if (spec.y.log) Object.assign(y, log);
+    const x = spec.time ? common : { ...common, label: spec.xLabel };
+    if (spec.xLog) Object.assign(x, log, { values: (_, marks) => marks.map(formats.whole) });
+    return [x, y];
   }
 
   function range(spec) {
@@ -159,7 +163,7 @@ const volassets = (() => {
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, points: { size: 6 }, ...(spec.sync ? { sync: { key: spec.sync } } : {}) },
       tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
-      scales: { x: { time: Boolean(spec.time) }, y: { distr: spec.y.log ? 3 : 1, range: range(spec) } },
+      scales: { x: { time: Boolean(spec.time), ...(spec.xLog ? { distr: 3, range: range({ y: { log: true } }) } : {}) }, y: { distr: spec.y.log ? 3 : 1, range: range(spec) } },
       axes: axes(spec),
       series: [{}, ...spec.series.map(seriesOptions)],
       bands: spec.bands,
@@ -184,7 +188,8 @@ const volassets = (() => {
     function readout(of) {
       const last = of.data[0].length - 1;
       const at = of.cursor.idx ?? last;
-      when.textContent = spec.time ? day(of.data[0][at] ?? 0) : `${spec.xLabel} ${+(of.data[0][at] ?? 0).toPrecision(4)}`;
+      const x = of.data[0][at] ?? 0;
+      when.textContent = spec.time ? day(x) : `${spec.xLabel} ${spec.xLog ? formats.percent(x) : +x.toPrecision(4)}`;
       for (const [i, line, value] of shown) {
         value.textContent = line.write ? line.write(at, of) : written(of.data[i][at], line.format ?? spec.y.format);
       }

@@ -97,7 +97,7 @@ volassets.kinds = (() => {
       figure.querySelectorAll(".plot, .keys, .tools").forEach((old) => old.remove());
       const { colour } = source.models.find((model) => model.name === name);
       made = chart(figure, {
-        height: 360, xLabel: "forecast", y: { log: true, label: "realised", marks: "whole", format: "percent" },
+        height: 360, xLabel: "forecast, annualised volatility", xLog: true, y: { log: true, label: "realised", marks: "whole", format: "percent" },
         series: [
           { label: "realised", colour, kind: "points", alpha: 0.55, size: 3.5 },
           { label: "as forecast", colour: "ink", width: 1, points: false },

@@ -54,7 +54,7 @@
     const sessions = age.dataset.sessions.split(" ");
     const today = new Date().toISOString().slice(0, 10);
     const passed = sessions.filter((session) => session < today).length;
-    const many = passed === sessions.length ? `more than ${passed - 1}` : String(passed);
+    const many = passed === sessions.length ? `at least ${passed}` : String(passed);
     age.textContent = `${many} session${passed === 1 ? "" : "s"} old today`;
     if (passed > 1) age.classList.add("bad");
   }
