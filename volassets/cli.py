@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from volassets import __version__
+from volassets.commands.data_group import export, sql
 from volassets.commands.handling import DONE, Group, handled
 from volassets.commands.portfolio_group import portfolios
 from volassets.commands.store_group import backup, open_store, restore, warehouse
@@ -188,6 +189,8 @@ def ui(port: int, refresh_instance: bool) -> None:
     ui_command(port, refresh_instance)
 
 
+cli.add_command(sql)
+cli.add_command(export)
 cli.add_command(warehouse)
 cli.add_command(backup)
 cli.add_command(restore)
