@@ -119,7 +119,10 @@ class Settings(BaseModel):
     timezone: str = Field(
         "America/New_York", description="Time zone of the schedules; tickers of other exchanges have their own's."
     )
-    webhook: str = Field("", description="URL that a failure is posted to; empty for none.")
+    notify: str = Field(
+        "", description="URL or command that is told what went wrong in a run (docs/dagster.md); empty for none."
+    )
+    webhook: str = Field("", description="Older name of notify, for a URL.")
     calendars: dict[str, str] = Field(
         default_factory=dict, description="Exchange calendar per ticker, overriding the guess."
     )

@@ -24,7 +24,9 @@ from volassets.clock import utc_now
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "volassets"
 FLOW = ("market", "features", "models", "evaluation", "reporting")
-SHARED = ("clock", "errors", "file_lock", "names", "object_io", "settings", "settings_file", "timing")
+SHARED = (
+    "clock", "errors", "file_lock", "names", "notifications", "object_io", "settings", "settings_file", "timing",
+)  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
 # From the lowest to the highest; what is below imports nothing that is above.

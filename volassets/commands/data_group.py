@@ -16,9 +16,8 @@ def sql() -> None:
     .refresh takes a new copy, .quit ends. Statements can be piped in, too.
 
     \b
-    Examples:
+    Example:
       volassets sql
-      volassets sql < questions.sql
     """
     from volassets.commands.sql_prompt import sql_command
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from volassets.clock import utc_now
-from volassets.errors import InputError
+from volassets.errors import InputError, VolassetsError
 from volassets.names import check_ticker_name
 from volassets.object_io import remove_drafts
 from volassets.reporting.console import RunProgress, print_frame
@@ -138,7 +138,31 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
     click.echo(f"database  {settings.database}")
     for line in _failure_lines(result.failures):
         click.echo(line, err=True)
+    _tell(settings, result, tickers)
     return 1 if result.failures else 0
+
+
+def _tell(settings: Settings, result: Any, tickers: Sequence[str]) -> None:
+    """Send one message about what went wrong to whom `notify` names; a run that did nothing has nothing to tell."""
+    from volassets.notifications import notify, run_message
+    from volassets.pipeline.context import Context
+    from volassets.pipeline.run_events import CHECK, FAILED, STALE, VIOLATION, stale_prices, violations
+
+    if not (settings.notify or settings.webhook) or not (result.refreshed or result.failures):
+        return
+    try:
+        with Context(settings) as context:
+            found = {
+                FAILED: _failure_lines(result.failures)[:-1],
+                CHECK: result.failed_checks,
+                VIOLATION: violations(context, tickers),
+                STALE: stale_prices(context, tickers),
+            }
+        problem = notify(settings, run_message("volassets run", found)) if any(found.values()) else ""
+    except VolassetsError as error:
+        problem = f"nobody was notified: {error}"
+    if problem:
+        click.echo(problem, err=True)
 
 
 def _report(settings: Settings, store: Any, refreshed: bool, tickers: Sequence[str]) -> None:

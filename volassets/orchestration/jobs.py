@@ -17,6 +17,7 @@ Jobs = dict[str, UnresolvedAssetJobDefinition]
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 SCHEDULE_TAG = "volassets/schedule"
+COMMAND_LINE = "command line"
 STARTED_TAG, TICKERS_TAG, MONTHS_TAG = "volassets/started_by", "volassets/tickers", "volassets/months"
 RETRY_TAG = "dagster/retry_number"
 SHOWN_TICKERS = 5

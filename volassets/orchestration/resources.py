@@ -43,8 +43,9 @@ class Home(dg.ConfigurableResource):
 
     @classmethod
     def of(cls, settings: Settings) -> "Home":
-        """Return the home of `settings`; the webhook's address, which may be a secret, is left out."""
-        values = {name: getattr(settings, name) for name in Settings.model_fields if name not in ("home", "webhook")}
+        """Return the home of `settings`; whom it notifies, which may be a secret, is left out."""
+        left_out = ("home", "notify", "webhook")
+        values = {name: getattr(settings, name) for name in Settings.model_fields if name not in left_out}
         return cls(folder=str(settings.home), settings=to_jsonable_python(values))
 
     def loaded(self) -> Settings:

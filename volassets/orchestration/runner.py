@@ -20,10 +20,18 @@ from volassets.definitions import build_definitions
 from volassets.errors import InputError, VolassetsError
 from volassets.market.price_source import PriceSource
 from volassets.orchestration.instance import open_instance
-from volassets.orchestration.jobs import block_name, described_tags, range_tags, run_config, step_error
+from volassets.orchestration.jobs import (
+    COMMAND_LINE,
+    block_name,
+    described_tags,
+    range_tags,
+    run_config,
+    step_error,
+)
 from volassets.orchestration.materializations import NOT_RECORDED, recorded_versions, unrecorded
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.orchestration.resources import OpenHome
+from volassets.orchestration.run_findings import failed_checks
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
@@ -38,7 +46,6 @@ from volassets.timing import contiguous, months_between, refit_month
 
 # Dagster's own event log belongs to the UI; the terminal has the progress.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-COMMAND_LINE = "command line"
 # Who started it sees that it failed, or has stopped it: the daemon does not start it again.
 ONCE = {"dagster/max_retries": "0"}
 
@@ -69,7 +76,7 @@ class Request:
 
 @dataclass
 class Result:
-    """What a run did: lines that say what was refreshed and why, and the cells that failed.
+    """What a run did: lines that say what was refreshed and why, the cells that failed, and the checks.
 
     `compared` holds the tickers whose comparison, with its report, was made again; None for the panel.
     """
@@ -77,6 +84,7 @@ class Result:
     refreshed: list[str] = field(default_factory=list)
     compared: list[str | None] = field(default_factory=list)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    failed_checks: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -267,6 +275,7 @@ class Runner:
         )
         if any(_is_interruption(event) for event in events):
             raise KeyboardInterrupt
+        result.failed_checks += failed_checks(events)
         texts = [step_error(event) for event in events if event.is_step_failure]
         # Failed cells have reported themselves; this is a failure of the run around them.
         if texts and not result.failures:

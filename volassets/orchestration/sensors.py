@@ -1,20 +1,21 @@
 """What the daemon does between schedules: follow updates, report failed runs, close killed ones."""
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 
 from volassets.clock import utc_now
+from volassets.notifications import notify, run_message
 from volassets.object_io import is_url, remove_drafts
-from volassets.orchestration.jobs import SCHEDULE_TAG, STARTED_TAG, step_error
+from volassets.orchestration.jobs import COMMAND_LINE, SCHEDULE_TAG, STARTED_TAG, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
+from volassets.orchestration.run_findings import events_of, failed_checks, run_findings
+from volassets.pipeline.run_events import CHECK, FAILED
 from volassets.pipeline.steps import Step, following
 from volassets.settings import Settings, load_settings
 
@@ -27,7 +28,6 @@ RELOADING = "the settings have changed since the definitions were loaded: loadin
 # The tick has to be over: the server that evaluates it is replaced by the new one.
 RELOAD_AFTER_SECONDS = 2.0
 RELOAD_SECONDS = 120
-WEBHOOK_SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
@@ -37,16 +37,29 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
     @dg.run_failure_sensor(
         name="tell_failures",
         default_status=RUNNING,
-        description="Logs one line per failed run, and posts it to the webhook where the settings name one.",
+        description="Logs one line per failed run, and tells it to whom the setting `notify` names.",
     )
     def tell_failures(context: dg.RunFailureSensorContext) -> None:
         errors = [step_error(event) for event in context.get_step_failure_events()]
         message = failure_message(context.dagster_run, context.failure_event.message or "", errors)
         context.log.error(message["text"])
-        if settings.webhook:
-            problem = post(settings.webhook, message)
-            if problem:
-                context.log.warning(problem)
+        checks = failed_checks(events_of(context.instance, context.dagster_run.run_id))
+        _tell(settings, context, {**message, "events": {FAILED: errors, CHECK: checks}} if checks else message)
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        name="tell_findings",
+        default_status=RUNNING,
+        description="After a run that did not fail, one message about failed checks, violations of value at risk and "
+        "old prices, to whom the setting `notify` names.",
+    )
+    def tell_findings(context: dg.RunStatusSensorContext) -> None:
+        run = context.dagster_run
+        if not (settings.notify or settings.webhook):
+            return
+        found = run_findings(settings, events_of(context.instance, run.run_id))
+        if any(found.values()):
+            _tell(settings, context, run_message(run.tags.get(SCHEDULE_TAG) or run.job_name, found))
 
     @dg.sensor(
         name="close_killed",
@@ -90,7 +103,13 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         description="Compares the models of a ticker again when its forecasts were materialized, whoever asked for "
         "them, and the panel when the comparisons are done; also after a run in which other tickers failed.",
     )
-    return [follow, tell_failures, close_killed, watch_settings]
+    return [follow, tell_failures, tell_findings, close_killed, watch_settings]
+
+
+def _tell(settings: Settings, context: dg.RunStatusSensorContext, message: Mapping[str, object]) -> None:
+    # A run of the command line tells at its end, once for all of its blocks.
+    if context.dagster_run.tags.get(STARTED_TAG) != COMMAND_LINE and (problem := notify(settings, message)):
+        context.log.warning(problem)
 
 
 def reload_definitions(origin: GrpcServerCodeLocationOrigin) -> None:
@@ -122,14 +141,3 @@ def failure_message(run: dg.DagsterRun, reason: str, errors: Sequence[str]) -> d
         "partition": where,
         "error": why,
     }
-
-
-def post(url: str, message: Mapping[str, str]) -> str:
-    """Post `message` as JSON; return what went wrong, empty if nothing did. Never raises: it only informs."""
-    try:
-        data = json.dumps(message).encode()
-        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=WEBHOOK_SECONDS) as answer:
-            answer.read()
-    except (OSError, ValueError) as error:
-        return f"the webhook did not take the message: {error}"
-    return ""

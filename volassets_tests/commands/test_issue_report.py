@@ -67,5 +67,5 @@ def test_a_damaged_database_is_a_finding(home: Path) -> None:
 
 def test_every_setting_that_is_free_text_is_judged() -> None:
     private = {key for key in Settings.model_fields if not is_shown(key)} - set(INTERNAL)
-    assert private >= {"tickers", "csv_dir", "webhook", "calendars", "warehouse"}
+    assert private >= {"tickers", "csv_dir", "notify", "webhook", "calendars", "warehouse"}
     assert {"horizons", "source", "jobs", "reports"} <= {key for key in Settings.model_fields if is_shown(key)}

@@ -11,8 +11,8 @@ import volassets as va
 from volassets_tests.test_structure import loaded_by
 
 NAMES = (
-    "BarsWarning", "SkippedWarning", "compare", "feature_table", "fit", "open", "plot", "portfolio_risk", "risk", "score",
-    "walk_forward",
+    "BarsWarning", "SkippedWarning", "compare", "feature_table", "fit", "open", "plot", "portfolio_risk", "risk",
+    "score", "walk_forward",
 )  # fmt: skip
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from volassets.definitions import build_definitions
+from volassets.notifications import post
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, SCHEDULE_TAG, op_name, run_config
 from volassets.orchestration.orphaned_runs import close_orphaned_runs, hold_run, orphaned_runs
 from volassets.orchestration.resources import RunOptions
-from volassets.orchestration.sensors import post
 from volassets.pipeline.cells import Partition
 from volassets.settings import Settings, load_settings
 from volassets.settings_file import ensure_home

@@ -15,7 +15,7 @@ from volassets.settings import Settings
 
 PACKAGES = ("volassets", "numpy", "pandas", "arch", "scikit-learn", "torch", "duckdb", "dagster", "exchange-calendars")
 # Not said: they decide how a run goes, not what comes out; and an address may hold a secret.
-_UNSAID = {"tickers", "csv_dir", "jobs", "webhook"}
+_UNSAID = {"tickers", "csv_dir", "jobs", "notify", "webhook"}
 _AUDIT = {
     "stage": TableColumn("stage"),
     "rule": TableColumn("rule"),
