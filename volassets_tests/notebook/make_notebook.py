@@ -42,9 +42,7 @@ pd.Series({name: fit.parameters[name] for name in ("gamma", "beta", "persistence
 # %% [markdown]
 Monthly refits and out-of-sample forecasts of the sessions of each month, with 90 % intervals.
 # %%
-forecasts = va.walk_forward(
-    bars, ["ewma", "gjr", "log_har"], "2007-07", "2007-12", ticker="^GSPC", jobs=2
-)
+forecasts = va.walk_forward(bars, ["ewma", "gjr", "log_har"], "2007-07", "2007-12", ticker="^GSPC", jobs=2)
 next_session = forecasts[forecasts["horizon"] == 1]
 next_session.groupby("model").head(2)[["model", "origin_date", "target_date", "volatility", "lower", "upper"]]
 # %% [markdown]
