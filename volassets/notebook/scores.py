@@ -17,6 +17,7 @@ from volassets.evaluation.risk_forecasts import MonthForecasts, MonthRisk, Rules
 from volassets.evaluation.tail_risk import horizon_returns
 from volassets.features.feature_table import build_features
 from volassets.market.calendar import calendar_for
+from volassets.market.suspect_ranges import suspect_days
 from volassets.notebook.given_bars import Bars, GivenSettings, by_ticker, checked, make_settings
 from volassets.pipeline.comparison_steps import without_suspects
 from volassets.settings import Settings
@@ -211,7 +212,7 @@ def with_outcomes(
     made = _settings(frames, calendar, settings)
     parts = []
     for ticker, own in checked(frames, made, say=False).items():
-        realized = _realized(_features(ticker, own, made), made, horizons)
+        realized = _realized(own, _features(ticker, own, made), made, horizons)
         rows = forecasts[forecasts["ticker"] == ticker].drop(columns="sessions_per_year", errors="ignore")
         rows = rows.merge(realized, on=["origin_date", "horizon"], how="left")
         rows["sessions_per_year"] = calendar_for(ticker, made.calendars).sessions_per_year
@@ -258,8 +259,8 @@ def _features(ticker: str, bars: pd.DataFrame, settings: Settings) -> pd.DataFra
     return build_features(bars, calendar_for(ticker, settings.calendars), lags=settings.lags, proxy=settings.proxy)
 
 
-def _realized(features: pd.DataFrame, settings: Settings, horizons: Sequence[int]) -> pd.DataFrame:
-    """Return what the view ``realized`` gives for a feature table, by its own SQL and so to the bit."""
+def _realized(bars: pd.DataFrame, features: pd.DataFrame, settings: Settings, horizons: Sequence[int]) -> pd.DataFrame:
+    """Return what the view ``realized`` gives for bars and their features, by its own SQL and so to the bit."""
     import duckdb
 
     view = views(settings.model_copy(update={"horizons": tuple(horizons)}))["realized"]
@@ -272,6 +273,7 @@ def _realized(features: pd.DataFrame, settings: Settings, horizons: Sequence[int
         connection.execute(
             f"CREATE TABLE realized_vol_features AS SELECT ticker, date, {', '.join(numbers)} FROM given"
         )
+        connection.register("suspect_days", suspect_days(bars).assign(ticker=""))
         found = connection.execute(view.sql).df()
     found["origin_date"] = pd.to_datetime(found["origin_date"]).astype("datetime64[ns]")
     return found[["origin_date", "horizon", "proxy_variance", "squared_return"]].rename(
