@@ -2,7 +2,7 @@
 
 AAPL, IBM, MSFT, ^GSPC and ^IXIC, refit months 2004-01 .. 2013-02, log_har_leverage; equal weights, long-only books with
 weights of a Dirichlet distribution and long-short books with normal weights of gross exposure 1, `default_rng(7)`.
-`VOLASSETS_BENCH_BOOKS` is the number of each, 100 by default. Rows of skfolio need it installed; it is no dependency.
+`BENCH_BOOKS` is the number of each, 100 by default. Rows of skfolio need it installed; it is no dependency.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def portfolios() -> pd.DataFrame:
 def portfolio_cost() -> pd.DataFrame:
     """Processor seconds of a month's correlations and of its 21 days, by number of assets; 2520 simulated days."""
     rows = []
+    # Loads what a fit imports.
+    fit_correlations(np.random.default_rng(0).standard_normal((300, 3)), ("a", "b", "c"))
     for n in SIZES:
         rng = np.random.default_rng(n)
         residuals = rng.standard_normal((2520, n)) + rng.standard_normal((2520, 1))
@@ -82,7 +84,7 @@ def _forecast() -> tuple[Panel, tuple[np.ndarray, np.ndarray]]:
 
 
 def _books(n: int) -> dict[str, np.ndarray]:
-    rng, size = np.random.default_rng(7), int(os.environ.get("VOLASSETS_BENCH_BOOKS", "100"))
+    rng, size = np.random.default_rng(7), int(os.environ.get("BENCH_BOOKS", "100"))
     long_only = rng.dirichlet(np.ones(n), 100)[:size]
     normal = rng.standard_normal((100, n))
     long_short = (normal / np.abs(normal).sum(axis=1, keepdims=True))[:size]
