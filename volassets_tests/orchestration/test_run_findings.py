@@ -1,0 +1,59 @@
+"""What a run that did not fail has to tell, and whom it is told to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from volassets.definitions import build_definitions
+from volassets.orchestration.jobs import COMMAND_LINE, STARTED_TAG
+from volassets.orchestration.run_findings import events_of, failed_checks
+from volassets.settings import load_settings
+
+
+@dg.asset
+def made() -> None:
+    """Nothing."""
+
+
+def check(name: str, severity: dg.AssetCheckSeverity, passed: bool) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=made, name=name)
+    def result() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=passed, severity=severity, description=f"{name} said")
+
+    return result
+
+
+CHECKS = [
+    check("wrong", dg.AssetCheckSeverity.ERROR, False),
+    check("odd", dg.AssetCheckSeverity.WARN, False),
+    check("right", dg.AssetCheckSeverity.ERROR, True),
+]
+
+
+@pytest.mark.parametrize(("started_by", "told"), [("daily_update", True), (COMMAND_LINE, False)])
+def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
+    tmp_path: Path, started_by: str, told: bool
+) -> None:
+    script = tmp_path / "tell.py"
+    script.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')\n")
+    got = tmp_path / "got"
+    values = {"models": ("naive",), "notify": f"'{sys.executable}' '{script}' '{got}'"}
+    settings = load_settings(tmp_path / "home", values, environment={})
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([made, *CHECKS], instance=instance, tags={STARTED_TAG: started_by})
+        assert failed_checks(events_of(instance, result.run_id)) == ["wrong: wrong said"]
+        sensor = build_definitions(settings).get_repository_def().get_sensor_def("tell_findings")
+        event = next(event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_SUCCESS)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="tell_findings", dagster_event=event, dagster_instance=instance, dagster_run=result.dagster_run
+        )
+        sensor(context)
+    assert got.exists() is told
+    if told:
+        (line,) = got.read_text().splitlines()
+        assert json.loads(line)["events"] == {"failed check": ["wrong: wrong said"]}
