@@ -109,7 +109,8 @@ def _tickers(store: Store, settings: Settings, tickers: Sequence[str], links: Ma
     note = (
         "The newest forecasts by horizon h, annualised volatilities, from each ticker's headline model: the one with "
         "the lowest QLIKE at one session over the outcomes known at that close. Value at risk (VaR) and expected "
-        "shortfall (ES) are of the next session. Old: later sessions are stored; `volassets run` forecasts from them. Press a heading to sort."
+        "shortfall (ES) are of the next session. Old: later sessions are stored; `volassets run` forecasts from them. "
+        "Press a heading to sort."
     )
     return Section("tickers", "Tickers", html.paragraph(note, "note") + html.table(rows, columns))
 
