@@ -11,9 +11,10 @@ import pandas as pd
 from volassets.errors import VolassetsError
 from volassets.file_lock import FileLock
 from volassets.models.protocol import Model
+from volassets.pipeline.cell_changes import changes_of
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.locks import wait_for_run, write_lock
-from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
+from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult
 from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.state import FEATURES, State
@@ -247,13 +248,9 @@ class Executor:
 
     def _committed(self, step: Step, todo: dict[str, _Todo], waiting: Sequence[tuple[str, Result]]) -> list[Result]:
         written = [(result, result.output) for _, result in waiting if result.output is not None]
-        changes = [
-            change
-            for result, output in written
-            for change in step.writes(result.partition, result.model, result.data_hash, output)
-        ]
+        changes = changes_of(step, written)
         if changes:
-            self._context.warehouse.write(*by_table(changes))
+            self._context.warehouse.write(*changes)
         for result, output in written:
             self._state.stored_hashes.put(step.table, result.partition, result.model, result.data_hash)
             if step.table == FEATURES:
