@@ -69,7 +69,7 @@ def run_message(name: str, events: Mapping[str, Sequence[str]]) -> dict[str, obj
     Parameters
     ----------
     name : str
-        Of the run, such as ``volassets run`` or ``daily_update``.
+        Of the run, such as ``run`` or ``daily_update``.
     events : mapping of str to sequence of str
         Kind of event (failed, check, violation, stale) to one line each; kinds without lines are left out.
 

@@ -153,12 +153,12 @@ def _tell(settings: Settings, result: Any, tickers: Sequence[str]) -> None:
     try:
         with Context(settings) as context:
             found = {
-                FAILED: _failure_lines(result.failures)[:-1],
+                FAILED: [line.removeprefix("failed: ") for line in _failure_lines(result.failures)[:-1]],
                 CHECK: result.failed_checks,
                 VIOLATION: violations(context, tickers),
                 STALE: stale_prices(context, tickers),
             }
-        problem = notify(settings, run_message("volassets run", found)) if any(found.values()) else ""
+        problem = notify(settings, run_message("run", found)) if any(found.values()) else ""
     except VolassetsError as error:
         problem = f"nobody was notified: {error}"
     if problem:
