@@ -47,12 +47,23 @@ def status_command() -> int:
     _print([f"{t.ticker}: the last prices were not taken, the stored ones stand: {t.refused}" for t in refused])
     _print(old := _old(tickers))
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
+    _print(summary(books := _portfolio_cells(settings, listed, {t.ticker: t.months for t in tickers})))
     _print(_record(differing))
     _print(_orphaned([] if instance is None else orphaned_runs(instance, settings.home)))
     _print(_instance_file(settings))
-    if any(ticker.cells for ticker in tickers):
+    if books or any(ticker.cells for ticker in tickers):
         click.echo("`volassets run` computes what is missing or stale and nothing else.")
     return int(any(line.startswith(FAILED) for line in old))
+
+
+def _portfolio_cells(settings: Settings, steps: Sequence[Any], months: dict[str, Any]) -> list[Any]:
+    """Return the missing and stale cells of portfolios over the stored months."""
+    from volassets.pipeline.context import Context
+    from volassets.pipeline.planner import plan
+    from volassets.pipeline.state import State
+
+    own = [step for step in steps if step.names]
+    return plan(State(Context(settings)), own, months) if own else []
 
 
 def _old(tickers: Sequence[Any]) -> list[str]:

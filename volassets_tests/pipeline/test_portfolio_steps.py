@@ -217,3 +217,14 @@ def test_what_the_command_is_given(tmp_path):
 
 def test_the_cells_of_a_portfolio_have_names():
     assert Partition("book", MONTHS[0]).key == "2007-01-01|book"
+
+
+def test_status_names_the_cells_that_a_weight_has_made_stale(home):
+    from volassets.commands.status import _portfolio_cells
+
+    months = {"AAA": MONTHS}
+    settings = settings_of(home)
+    assert _portfolio_cells(settings, steps(settings), months) == []
+    changed = settings_of(home, portfolios={"book": {**BOOK, "AAA": 0.7}})
+    found = {planned.cell.step for planned in _portfolio_cells(changed, steps(changed), months)}
+    assert found == {"risk_contributions", "portfolio_forecasts"}
