@@ -42,6 +42,7 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--models", help="Models to fit, separated by commas. Default: the settings' list.")
 @click.option("--jobs", type=int, help="Worker processes. Default: every core.")
 @click.option("--force", is_flag=True, help="Compute everything again, also what is up to date.")
+@click.option("--refit-pool", is_flag=True, help="Fit pooled models again where the pool has other tickers now.")
 @handled
 def run(
     tickers: tuple[str, ...],
@@ -52,6 +53,7 @@ def run(
     models: str | None,
     jobs: int | None,
     force: bool,
+    refit_pool: bool,
 ) -> int:
     """Fit and forecast what is missing or stale, and compare the models.
 
@@ -70,7 +72,7 @@ def run(
     overrides = {"source": source, "csv_dir": folder, "jobs": jobs}
     given = {key: value for key, value in overrides.items() if value is not None}
     chosen = None if models is None else [name.strip() for name in models.split(",")]
-    return run_command(tickers, first, last, given, chosen, force)
+    return run_command(tickers, first, last, given, chosen, force, refit_pool)
 
 
 @cli.command()

@@ -79,6 +79,12 @@ class Settings(BaseModel):
     start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
     start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
+    short_history: int = Field(
+        90, ge=90, description="Bars with which a ticker has forecasts of the pooled models alone."
+    )
+    pool: tuple[str, ...] = Field(
+        (), description="Tickers that the pooled models are fitted on; empty for every listed one with bars enough."
+    )
     models: tuple[str, ...] = Field(DEFAULT_MODELS, description=f"Models to fit and compare, of {', '.join(MODELS)}.")
     horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
     proxy: Literal["gk_overnight", "squared_return", "realized"] = Field(
@@ -161,7 +167,7 @@ class Settings(BaseModel):
     model_sections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, exclude=True)
     home: Path = Field(Path("data"), exclude=True)
 
-    @field_validator("tickers", "closed", "models", "risk_levels", "risk_tails")
+    @field_validator("tickers", "closed", "pool", "models", "risk_levels", "risk_tails")
     @classmethod
     def _unique(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         repeated = [entry for entry in value if value.count(entry) > 1]
@@ -169,7 +175,7 @@ class Settings(BaseModel):
             raise ValueError(f"{info.field_name} names {repeated[0]!r} twice")
         return value
 
-    @field_validator("tickers", "closed")
+    @field_validator("tickers", "closed", "pool")
     @classmethod
     def _tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_ticker_name, value))

@@ -10,6 +10,9 @@
 - A refit month owns the forecasts whose *target date* lies in it. Its first origin is therefore
   the last session before the month, and its last origin the session before the month's last one;
   the session after the month's last close belongs to the next month.
+- A model over several tickers takes each ticker's inputs and labels from that ticker's bars alone, all
+  dated before the one cut-off, and forecasts a ticker from its own bars: exchanges that close at
+  different hours cannot leak into each other.
 - Scalers, selections, proxy ratios, bias corrections and conformal residuals obey the same rule.
 """
 

@@ -39,6 +39,7 @@ def run_command(
     overrides: Mapping[str, Any],
     models: Sequence[str] | None,
     force: bool,
+    refit_pool: bool = False,
 ) -> int:
     """Run the graph, print the leaderboard, write the reports; return the exit code."""
     # Imported here, as in every command: `--help` and completion must not wait for Dagster.
@@ -63,6 +64,7 @@ def run_command(
         force=force,
         models=models,
         jobs=settings.jobs,
+        refit_pool=refit_pool,
     )
     with RunProgress() as progress:
         runner = Runner(settings, None, progress.say)

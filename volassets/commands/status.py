@@ -28,6 +28,7 @@ def status_command() -> int:
     from volassets.orchestration.orphaned_runs import orphaned_runs
     from volassets.pipeline.context import Context
     from volassets.pipeline.home_status import read_status
+    from volassets.pipeline.pool_membership import differing_pools
     from volassets.pipeline.steps import steps
 
     settings = load_settings()
@@ -48,6 +49,7 @@ def status_command() -> int:
     _print(old := _old(tickers))
     _print(summary(cell for ticker in tickers for cell in ticker.cells))
     _print(summary(books := _portfolio_cells(settings, listed, {t.ticker: t.months for t in tickers})))
+    _print(differing_pools(Context(settings)))
     _print(_record(differing))
     _print(_orphaned([] if instance is None else orphaned_runs(instance, settings.home)))
     _print(_instance_file(settings))

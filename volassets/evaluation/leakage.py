@@ -104,8 +104,8 @@ def audit(
             kept = replace_future(bars, cut, replacement)
             changed = pipeline(kept)
             for stage in dict.fromkeys([*base, *changed]):
-                old, new = (_with_known_targets(run.get(stage), kept.index[-1]) for run in (base, changed))
-                found = _compare_stage(stage, old, new, cut)
+                old, new = (with_known_targets(run.get(stage), kept.index[-1]) for run in (base, changed))
+                found = compare_stage(stage, old, new, cut)
                 if replacement == "dropped":
                     found = [row for row in found if row["rule"] != CONTROL]
                 rows += [{"cut_date": cut, "replacement": replacement, "stage": stage, **row} for row in found]
@@ -170,16 +170,17 @@ def _random_walk(last: pd.Series, n: int, seed: int) -> pd.DataFrame:
     return frame.assign(adj_close=frame["close"] * ratio, volume=np.round(volume))
 
 
-def _with_known_targets(frame: pd.DataFrame | None, last: pd.Timestamp) -> pd.DataFrame | None:
+def with_known_targets(frame: pd.DataFrame | None, last: pd.Timestamp) -> pd.DataFrame | None:
     """Return `frame` without the target dates that await a bar after `last`: until then the calendar gives them."""
     if frame is None or "target_date" not in frame or "known_at" not in frame:
         return frame
     return frame.assign(target_date=frame["target_date"].mask(frame["known_at"] >= last))
 
 
-def _compare_stage(
+def compare_stage(
     stage: str, before: pd.DataFrame | None, after: pd.DataFrame | None, cut: pd.Timestamp
 ) -> list[dict[str, object]]:
+    """Return what a stage's rules say of two runs, rows without the cut date and the replacement."""
     if before is None or after is None:
         return [_row(stage, UNCHANGED, "the stage is there in only one of the two runs")]
     for frame in (before, after):

@@ -142,7 +142,8 @@ class Model(ABC):
     uses_selection, has_attention, has_importance : bool
         Whether `Window.selection` is needed, and whether `attention` and `probe` are implemented.
     history : int or None
-        Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``.
+        Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``. A `PooledModel` takes
+        it for its pool, and forecasts a ticker with ``short_history`` bars.
     """
 
     name: ClassVar[str]

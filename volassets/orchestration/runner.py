@@ -64,6 +64,8 @@ class Request:
         Models to fit; None takes the home's.
     jobs : int
         Worker processes; 0 takes the setting.
+    refit_pool : bool
+        Whether pooled models are fitted again where the pool has other tickers now.
     """
 
     tickers: Sequence[str]
@@ -72,6 +74,7 @@ class Request:
     force: bool = False
     models: Sequence[str] | None = None
     jobs: int = 0
+    refit_pool: bool = False
 
 
 @dataclass
@@ -123,7 +126,7 @@ class Runner:
         """
         self._refused, self._left_out, self._reasons = {}, [], {}
         options: dict[str, Any] = {"models": request.models, "jobs": request.jobs, "log": self._say, "now": self._now}
-        self._context = Context(self._settings, source=self._source, **options)
+        self._context = Context(self._settings, source=self._source, refit_pool=request.refit_pool, **options)
         self._context.load_bars(request.tickers)
         months: Months = {}
         impossible: list[str] = []

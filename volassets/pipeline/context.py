@@ -19,6 +19,7 @@ from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
+from volassets.pipeline.pool_membership import PoolMembership
 from volassets.pipeline.workers import SharedFrame, SharedFrames
 from volassets.settings import Settings, TickerSource
 from volassets.timing import first_possible_month, last_possible_month, training_length
@@ -46,6 +47,8 @@ class Context:
         By ticker: bars that the source has given already, and those of them that are checked and not yet stored.
     fetch_only : set of str or None
         Tickers whose bars the run fetches; None for every ticker that it is asked for.
+    pools : PoolMembership
+        Who is in the pool of a model and month; `refit_pool` takes today's tickers, whatever is stored.
     refusals, findings : dict
         By ticker: why its bars were refused, and what was found in those that were taken.
     """
@@ -59,6 +62,7 @@ class Context:
         source: PriceSource | None = None,
         log: Callable[[str], None] = lambda _line: None,
         now: datetime | None = None,
+        refit_pool: bool = False,
     ) -> None:
         self.settings = settings
         self.models: dict[str, Model] = dict(settings.chosen_models)
@@ -75,6 +79,7 @@ class Context:
         self._calendars: dict[str, SessionCalendar] = {}
         self._features: dict[str, tuple[str, SharedFrame]] = {}
         self._pooled: dict[tuple[str, pd.Timestamp], str] = {}
+        self.pools = PoolMembership(self, refit_pool)
         self._exits = ExitStack()
         self.fetched: dict[str, tuple[pd.DataFrame, list[Finding]]] = {}
         self.answers: dict[str, Answer] = {}
@@ -152,6 +157,7 @@ class Context:
             self._bars.pop(ticker, None)
             self._tickers.pop(ticker, None)
         self._pooled.clear()
+        self.pools.forget()
 
     def ticker(self, ticker: str) -> TickerContext:
         """Return what is known of one ticker; its bars may be empty."""
@@ -159,22 +165,18 @@ class Context:
             self._tickers[ticker] = TickerContext(self, ticker)
         return self._tickers[ticker]
 
-    def pool(self, model: Model, month: pd.Timestamp) -> list[str]:
-        """Return the tickers that a fit of `model` over all tickers uses for `month`, sorted."""
-        self.load_bars(self.settings.tickers)
-        needs = self.needs(model)
-        return sorted(ticker for ticker in self.settings.tickers if not self.ticker(ticker).gap(month, needs))
-
     def pooled_fit_hash(self, model: Model, month: pd.Timestamp) -> str:
         """Return the fingerprint of a fit of `model` over all tickers."""
         key = (model.name, month)
         if key not in self._pooled:
-            pool = {ticker: self.ticker(ticker).fingerprints for ticker in self.pool(model, month)}
+            pool = {ticker: self.ticker(ticker).fingerprints for ticker in self.pools.members(model, month)}
             self._pooled[key] = pooled_fit_hash(self.model_hashes, model, pool, month)
         return self._pooled[key]
 
     def needs(self, model: Model | None) -> int:
         """Return how many bars before its cut-off a fit of `model`, or any other step of a month, needs."""
+        if model is not None and model.scope == "month":
+            return self.settings.short_history
         history = None if model is None else model.history
         return self.settings.minimum_history if history is None else history
 
@@ -242,10 +244,8 @@ class TickerContext:
         if before < needs:
             first = self.first_month(needs)
             when = f"the first possible month is {first:%Y-%m}" if first is not None else "fetch a longer history"
-            return (
-                f"{self.ticker} has {before} bars before {month:%Y-%m} and a refit needs {needs} "
-                f"(minimum_history): {when}"
-            )
+            setting = "short_history" if needs == self._context.settings.short_history else "minimum_history"
+            return f"{self.ticker} has {before} bars before {month:%Y-%m} and a refit needs {needs} ({setting}): {when}"
         if month > self.last_month:
             return (
                 f"the bars of {self.ticker} end on {self.index[-1]:%Y-%m-%d}: the last possible month is "

@@ -227,7 +227,7 @@ class Executor:
         if step.names:
             return []
         if step.scope is Scope.MONTH:
-            pools = (self._context.pool(model, place.refit_month) for place, model, _ in cells if model)
+            pools = (self._context.pools.members(model, place.refit_month) for place, model, _ in cells if model)
             return sorted({ticker for pool in pools for ticker in pool})
         return list(dict.fromkeys(place.ticker for place, *_ in cells if place.ticker))
 

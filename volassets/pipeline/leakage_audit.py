@@ -31,7 +31,12 @@ def audit_stored(context: Context, ticker: str) -> AuditResult:
     InputError
         If the bars are too few.
     """
+    from volassets.pipeline.pool_audit import audit_stored_pool
+
     result = audit_ticker(ticker, context.bars(ticker), context.settings)
+    pool = audit_stored_pool(context, ticker)
+    if pool is not None:
+        result = AuditResult(pd.concat([result.comparisons, pool.comparisons], ignore_index=True))
     rows = result.comparisons.assign(ticker=ticker)
     context.warehouse.write(Replacement("audit_results", rows, pd.DataFrame({"ticker": [ticker]})))
     return result
@@ -49,13 +54,18 @@ def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.
         If the bars are too few to leave a month with bars before and after it.
     """
     index = pd.DatetimeIndex(bars.index)
+    month = month or audited_month(ticker, index, settings)
+    return audit(bars, memory_pipeline(ticker, settings, (month,)), cut_dates(index, month))
+
+
+def audited_month(ticker: str, index: pd.DatetimeIndex, settings: Settings) -> pd.Timestamp:
+    """Return the last month with a quarter of bars after it; raise an InputError if there are too few."""
     after = max(66, 2 * max(settings.horizons))
     if len(index) <= 2 * after:
         raise InputError(
             f"{ticker} has {len(index)} bars, the audit needs more than {2 * after}: fetch a longer history."
         )
-    month = month or refit_month(index[-after - 22])
-    return audit(bars, memory_pipeline(ticker, settings, (month,)), cut_dates(index, month))
+    return refit_month(index[-after - 22])
 
 
 def cut_dates(index: pd.DatetimeIndex, month: pd.Timestamp) -> tuple[pd.Timestamp, ...]:

@@ -43,8 +43,11 @@ class MemoryRun:
     """
 
     def __init__(self, settings: Settings, bars: Mapping[str, pd.DataFrame]) -> None:
+        # A pinned pool has bars of a store behind it; only those at hand count.
+        settings = settings.model_copy(update={"pool": tuple(name for name in settings.pool if name in bars)})
         self.settings, self.steps = settings, steps(settings)
-        self._context = Context(settings)
+        # The pools of the bars at hand, not what a home has stored.
+        self._context = Context(settings, refit_pool=True)
         for ticker, own in bars.items():
             self._context.set_bars(ticker, own)
         self._state = State(self._context, tuple(bars))
@@ -77,13 +80,14 @@ class MemoryRun:
     def inputs(self, step: Step, cell: MemoryCell) -> Inputs:
         """Return what a cell is computed from in this process."""
         ticker = cell.partition.ticker
+        used = self._pool(step, cell) or self.features
         return Inputs(
             settings=self.settings,
             partition=cell.partition,
             model=cell.model,
             data_hash=step.fingerprint(self._state, cell.partition, cell.model),
             rows=self.rows(cell.partition),
-            features=self.features,
+            features={name: self.features[name] for name in used if name in self.features},
             bars=self._bars.get(ticker),
             calendars={name: self._context.calendar(name) for name in self._bars},
             read_file=self._read_file,
@@ -101,7 +105,11 @@ class MemoryRun:
         for name, rows in output.tables.items():
             named = rows.assign(model=cell.model.name) if cell.model else rows
             pooled = step.scope is Scope.MONTH
-            parts = named.groupby("ticker", sort=False) if pooled else [(cell.partition.ticker, named)]
+            parts = list(named.groupby("ticker", sort=False)) if pooled else [(cell.partition.ticker, named)]
+            if pooled and name == step.table:
+                # A ticker outside the pool starts from the row of one inside.
+                inside = {ticker for ticker, _ in parts}
+                parts += [(ticker, parts[0][1]) for ticker in self._bars if ticker not in inside]
             for ticker, part in parts:
                 self._rows.setdefault(Partition(str(ticker), month), {}).setdefault(name, []).append(part)
 
@@ -126,10 +134,15 @@ class MemoryRun:
                     self.keep(step, MemoryCell(result.partition, job.cells[0].model), result.output)
                 yield result
 
+    def _pool(self, step: Step, cell: MemoryCell) -> list[str]:
+        """Return the tickers of a fit over several; empty for any other cell."""
+        if step.scope is not Scope.MONTH or cell.model is None:
+            return []
+        return self._context.pools.members(cell.model, cell.partition.refit_month)
+
     def _job(self, step: Step, cell: MemoryCell) -> Job:
         place, context = cell.partition, self._context
-        pooled = step.scope is Scope.MONTH and cell.model is not None
-        tickers = context.pool(cell.model, place.refit_month) if pooled and cell.model else [place.ticker]
+        tickers = self._pool(step, cell) or [place.ticker]
         for ticker in tickers:
             if ticker not in self._shared:
                 context.share_features(ticker, self.features[ticker])

@@ -13,12 +13,13 @@ from volassets.errors import InputError
 from volassets.evaluation import row_checks
 from volassets.evaluation.walk_forward import forecast_month
 from volassets.models.fit_storage import encode_checkpoint, fit_from_row, fit_to_row, read_checkpoint
-from volassets.models.protocol import Fit, FittedModel, Model, Window
+from volassets.models.protocol import Fit, FittedModel, Model, PooledModel, Window
 from volassets.models.window import make_window
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.pool_membership import CANDIDATES
 from volassets.pipeline.state import FEATURES, State
-from volassets.pipeline.step import Check, Inputs, Output, Requirement, Step
-from volassets.pipeline.upstream_rows import load_tables, month_check
+from volassets.pipeline.step import Check, Inputs, Load, Output, Requirement, Step
+from volassets.pipeline.upstream_rows import first_of_pool, load_tables, month_check
 from volassets.settings import Settings
 from volassets.timing import origins_of_month
 
@@ -116,11 +117,12 @@ def _fits(settings: Settings, family: str, members: Sequence[Model]) -> Iterator
         load=load_tables(*_selection(members)),
         requires=_selection_needed,
         models=members,
-        gap=_pool_gap if pooled else State.month_gap,
+        gap=State.pool_gap if pooled else State.month_gap,
         checks=(Check(f"{table}_converged", "Whether every fit of the month converged.", converged),),
         numbers="" if pooled else FIT_NUMBERS,
         stage="fits",
-        cells_per_job=1 if members[0].kind == "pytorch" else 16,
+        # A job maps the features of its cells, and each month has a pool of its own.
+        cells_per_job=1 if pooled or members[0].kind == "pytorch" else 16,
     )
 
 
@@ -139,7 +141,7 @@ def _forecasts(settings: Settings, family: str, members: Sequence[Model]) -> Ste
         kinds=("duckdb", members[0].kind),
         fingerprint=lambda state, place, model: state.fingerprints(place).forecast(model, place.refit_month),
         compute=forecast_rows,
-        load=load_tables(*fit_tables(settings, members), *_lost_inputs(settings, members)),
+        load=load_fits(settings, members, *_lost_inputs(settings, members)),
         requires=fits_needed,
         models=tuple(members),
         gap=State.month_gap,
@@ -165,7 +167,7 @@ def _importance(settings: Settings, explained: Sequence[Model]) -> Iterator[Step
         kinds=("duckdb", "pytorch"),
         fingerprint=lambda state, place, model: state.fingerprints(place).importance(model, place.refit_month),
         compute=importance_rows,
-        load=load_tables(*fit_tables(settings, explained), *_selection(explained)),
+        load=load_fits(settings, explained, *_selection(explained)),
         requires=lambda *cell: (*fits_needed(*cell), *_selection_needed(*cell)),
         models=tuple(explained),
         asked_for=_explains,
@@ -173,6 +175,36 @@ def _importance(settings: Settings, explained: Sequence[Model]) -> Iterator[Step
         stage="importance",
         cells_per_job=2,
     )
+
+
+def load_fits(settings: Settings, models: Sequence[Model], *others: str) -> Load:
+    """Return the loader of the fits of `models` and of `others`; a ticker outside a pool gets the row of one inside."""
+    own = load_tables(*fit_tables(settings, models), *others)
+    sources = [source for model in models for source in fitted_models(settings, model)]
+    pooled = fit_tables(settings, [source for source in sources if source.scope == Scope.MONTH.value])
+    if not pooled:
+        return own
+
+    def load(state: State, partitions: Sequence[Partition]) -> dict[Partition, dict[str, pd.DataFrame]]:
+        found = {place: dict(rows) for place, rows in own(state, partitions).items()}
+        for table in pooled:
+            months = sorted({place.refit_month for place in partitions})
+            of_pool = first_of_pool(state.context, table, months)
+            for place in partitions:
+                if place.refit_month in of_pool:
+                    rows = found[place].get(table)
+                    found[place][table] = _with_pools(rows, of_pool[place.refit_month])
+        return found
+
+    return load
+
+
+def _with_pools(rows: pd.DataFrame | None, of_pool: pd.DataFrame) -> pd.DataFrame:
+    """Return a ticker's own rows, and of models that have none the row of a ticker of the pool."""
+    if rows is None:
+        return of_pool
+    others = of_pool[~of_pool["model"].isin(rows["model"])]
+    return rows if others.empty else pd.concat([rows, others], ignore_index=True)
 
 
 def window_of(inputs: Inputs, model: Model, members: Mapping[str, FittedModel] | None = None) -> Window:
@@ -197,6 +229,9 @@ def pooled_fit_rows(inputs: Inputs) -> Output:
     windows = {ticker: make_window(ticker, inputs.month, features, horizons) for ticker, features in tables}
     start = perf_counter()
     fits = inputs.model.fit_pool(windows)
+    # The hash covers those that were looked at, also one with too few usable rows to be a member.
+    looked_at = {CANDIDATES: list(windows), "left_out": sorted(set(inputs.settings.tickers) - set(windows))}
+    fits = {ticker: replace(fit, parameters=fit.parameters | looked_at) for ticker, fit in fits.items()}
     return _stored_fits(inputs, fits, perf_counter() - start)
 
 
@@ -259,14 +294,16 @@ def fitted(inputs: Inputs, model: Model, refits: Refits) -> Fit:
     rows = inputs.rows[f"{model.family}_fits"]
     (row,) = rows[rows["model"] == model.name].to_dict("records")
     fit = fit_from_row({str(key): value for key, value in row.items()})
-    if not row["checkpoint"]:
-        return fit
-    try:
-        # The weights may be a pool's, the row is the ticker's own.
-        kept = read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
-        return replace(fit, tensors=kept.tensors)
-    except InputError as error:
-        return _refitted(inputs, model, row, refits, error)
+    if row["checkpoint"]:
+        try:
+            # The weights may be a pool's, the row is the ticker's own.
+            kept = read_checkpoint(row["checkpoint"], data_hash=row["data_hash"], read=inputs.read_file)
+        except InputError as error:
+            return _refitted(inputs, model, row, refits, error)
+        fit = replace(fit, tensors=kept.tensors)
+    if isinstance(model, PooledModel) and fit.ticker != inputs.partition.ticker:
+        return model.fit_outside(fit, window_of(inputs, model))
+    return fit
 
 
 def _refitted(inputs: Inputs, model: Model, row: Mapping[Any, Any], refits: Refits, error: InputError) -> Fit:
@@ -306,11 +343,6 @@ def fits_needed(state: State, partition: Partition, model: Model) -> Iterator[Re
         if source.stored_fits:
             place = Partition("", partition.month) if source.scope == Scope.MONTH.value else partition
             yield f"{source.family}_fits", place, source.name, _fit_hash(state, partition, source)
-
-
-def _pool_gap(state: State, partition: Partition, model: Model) -> str:
-    pool = state.context.pool(model, partition.refit_month)
-    return "" if pool else f"no ticker has bars enough before {partition.month:%Y-%m} for {model.name}"
 
 
 def _explains(settings: Settings, month: pd.Timestamp) -> bool:

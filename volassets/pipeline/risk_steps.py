@@ -30,10 +30,9 @@ from volassets.evaluation.tail_risk import horizon_returns, standardised
 from volassets.models.protocol import Fit, Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
-from volassets.pipeline.model_steps import Refits, fit_tables, fits_needed, fitted
+from volassets.pipeline.model_steps import Refits, fit_tables, fits_needed, fitted, load_fits
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Inputs, Output, Requirement, Rows, Step
-from volassets.pipeline.upstream_rows import load_tables
 from volassets.settings import Settings
 
 RISK, STEERING, BACKTESTS, OF_MODEL = "risk_forecasts", "risk_steering", "risk_backtests", "forecasts of"
@@ -267,7 +266,7 @@ def _load_risk(state: State, partitions: Sequence[Partition]) -> Mapping[Partiti
         for place in partitions
         if any(_needs_fit(context.settings, model, _earlier_months(state, place, model)) for model in models)
     ]
-    fits = load_tables(*fit_tables(context.settings, models))(state, with_fits) if with_fits else {}
+    fits = load_fits(context.settings, models)(state, with_fits) if with_fits else {}
     found: dict[Partition, Rows] = {}
     for ticker in dict.fromkeys(place.ticker for place in partitions):
         places = [place for place in partitions if place.ticker == ticker]

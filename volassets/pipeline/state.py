@@ -78,7 +78,14 @@ class State:
     def month_gap(self, partition: Partition, model: Model | None) -> str:
         """Return why a ticker has nothing to compute for a month; empty where it has."""
         known, month = self.ticker(partition), partition.refit_month
-        return known.gap(month, self.context.needs(model)) or known.halt(month)
+        gap = known.gap(month, self.context.needs(model)) or known.halt(month)
+        return gap or (self.pool_gap(partition, model) if model is not None and model.scope == "month" else "")
+
+    def pool_gap(self, partition: Partition, model: Model) -> str:
+        """Return that nobody can be in a pooled model's fit of a month; empty where somebody can."""
+        pool = self.context.pools.members(model, partition.refit_month)
+        text = f"no ticker has the bars before {partition.refit_month:%Y-%m} that the pool of {model.name} needs"
+        return "" if pool else f"{text} (minimum_history)"
 
     def unmet(self, step: Step, partition: Partition, model: Model | None) -> str:
         """Return which of the cells that one is computed from is missing or stale, in words; empty where none is."""

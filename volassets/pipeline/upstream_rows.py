@@ -37,6 +37,18 @@ def stored_rows(
     return {partition: part for partition, part in found.items() if partition in wanted}
 
 
+def first_of_pool(context: Context, table: str, months: Sequence[pd.Timestamp]) -> dict[pd.Timestamp, pd.DataFrame]:
+    """Return, by month, the row of the first ticker of each pooled fit: what a ticker outside the pool starts from."""
+    sql = f"""
+        SELECT * FROM {table} WHERE list_contains($months, refit_month)
+        QUALIFY row_number() OVER (PARTITION BY refit_month, model ORDER BY ticker) = 1 ORDER BY model
+    """
+    rows = context.warehouse.query(sql, {"months": [month.date() for month in months]})
+    return {
+        pd.Timestamp(str(month)): part.reset_index(drop=True) for month, part in rows.groupby("refit_month", sort=False)
+    }
+
+
 def load_tables(*tables: str) -> Load:
     """Return the loader of the partition's own rows of `tables`."""
 
