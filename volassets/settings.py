@@ -79,12 +79,8 @@ class Settings(BaseModel):
     start_date: date = Field(date(1999, 1, 1), description="First bar to ask a download for.")
     start_month: str = Field("2004-01", description="First refit month, YYYY-MM.")
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
-    short_history: int = Field(
-        90, ge=90, description="Bars with which a ticker has forecasts of the pooled models alone."
-    )
-    pool: tuple[str, ...] = Field(
-        (), description="Tickers that the pooled models are fitted on; empty for every listed one with bars enough."
-    )
+    short_history: int = Field(90, ge=90, description="Bars that a forecast of the pooled models alone needs.")
+    pool: tuple[str, ...] = Field((), description="Tickers that pooled models are fitted on; empty: all with history.")
     models: tuple[str, ...] = Field(DEFAULT_MODELS, description=f"Models to fit and compare, of {', '.join(MODELS)}.")
     horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
     proxy: Literal["gk_overnight", "squared_return", "realized"] = Field(
