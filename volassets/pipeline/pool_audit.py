@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -74,6 +75,6 @@ def _forecasts(memory: MemoryRun, step: Step, model: Model, month: pd.Timestamp)
     frames = []
     for ticker in memory.features:
         rows = memory.output(step, MemoryCell(Partition(ticker, month), model)).tables[step.table]
-        named = {"ticker": ticker, "model": model.name, "month": month}
+        named: dict[str, Any] = {"ticker": ticker, "model": model.name, "month": month}
         frames.append(rows.assign(**named, known_at=rows["origin_date"]))
     return frames

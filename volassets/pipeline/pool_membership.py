@@ -71,9 +71,9 @@ class PoolMembership:
         if table not in self._stored:
             rows = self._context.warehouse.query(STORED.format(table=table))
             self._stored[table] = {
-                (row.model, pd.Timestamp(row.refit_month)): StoredPool(tuple(json.loads(row.candidates)), row.seconds)
-                for row in rows.itertuples()
-                if isinstance(row.candidates, str)
+                (model, pd.Timestamp(month)): StoredPool(tuple(json.loads(names)), seconds)
+                for month, model, names, seconds in rows.to_numpy().tolist()
+                if isinstance(names, str)
             }
         return self._stored[table]
 
