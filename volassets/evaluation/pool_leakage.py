@@ -67,8 +67,8 @@ def audit_pool(
                 rows += [{"cut_date": cut, "replacement": replacement, **row} for row in found]
         changed = pipeline({**bars, alone: _replaced(bars[alone], cut, "noise")})
         for stage, before in base.items():
-            others = [frame[frame["ticker"] != alone] for frame in (before, changed[stage])]
-            for row in compare_stage(stage, *others, pd.Timestamp.max)[:1]:
+            old, new = (frame[frame["ticker"] != alone] for frame in (before, changed[stage]))
+            for row in compare_stage(stage, old, new, pd.Timestamp.max)[:1]:
                 rows.append({"cut_date": cut, "replacement": "noise", **row, "rule": OTHERS})
     for row in rows:
         row["stage"] = f"pooled {row['stage']}"
