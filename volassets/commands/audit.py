@@ -14,7 +14,7 @@ from volassets.settings import load_settings
 def audit_command(tickers: Sequence[str]) -> int:
     """Audit the stored bars of every ticker asked for; return 1 if a rule does not hold."""
     from volassets.pipeline.context import Context
-    from volassets.pipeline.leakage_audit import audit_stored
+    from volassets.pipeline.pool_audit import audit_stored
 
     settings = load_settings()
     context = Context(settings, log=click.echo)

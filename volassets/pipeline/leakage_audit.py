@@ -11,35 +11,14 @@ from volassets.errors import InputError
 from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit
 from volassets.features.targets import target
 from volassets.pipeline.cells import Partition, Scope
-from volassets.pipeline.context import Context
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
 from volassets.timing import refit_month, training_length
-from volassets.warehouse.store import Replacement
 
 # What differs between two runs of the same fit.
 OF_ONE_RUN = ("seconds", "computed_on")
 AUDITED = (Scope.TICKER_MONTH, Scope.MONTH)
-
-
-def audit_stored(context: Context, ticker: str) -> AuditResult:
-    """Audit the steps with this home's models on the stored bars; store what was compared.
-
-    Raises
-    ------
-    InputError
-        If the bars are too few.
-    """
-    from volassets.pipeline.pool_audit import audit_stored_pool
-
-    result = audit_ticker(ticker, context.bars(ticker), context.settings)
-    pool = audit_stored_pool(context, ticker)
-    if pool is not None:
-        result = AuditResult(pd.concat([result.comparisons, pool.comparisons], ignore_index=True))
-    rows = result.comparisons.assign(ticker=ticker)
-    context.warehouse.write(Replacement("audit_results", rows, pd.DataFrame({"ticker": [ticker]})))
-    return result
 
 
 def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.Timestamp | None = None) -> AuditResult:

@@ -1,4 +1,4 @@
-"""The leakage audit of the pooled models' own steps, computed in memory on the bars of several tickers."""
+"""The audit of a home: each ticker's own, and that of its pooled models on the bars of several tickers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,32 @@ from volassets.evaluation.pool_leakage import PoolPipeline, audit_pool
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
-from volassets.pipeline.leakage_audit import OF_ONE_RUN, audited_month, cut_dates
+from volassets.pipeline.leakage_audit import OF_ONE_RUN, audit_ticker, audited_month, cut_dates
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
 from volassets.timing import training_length
+from volassets.warehouse.store import Replacement
 
 # A pool of hundreds would take hours and shows nothing more.
 COMPANIONS = 5
+
+
+def audit_stored(context: Context, ticker: str) -> AuditResult:
+    """Audit the steps with this home's models on the stored bars, and its pool; store what was compared.
+
+    Raises
+    ------
+    InputError
+        If the bars are too few.
+    """
+    result = audit_ticker(ticker, context.bars(ticker), context.settings)
+    pool = audit_stored_pool(context, ticker)
+    if pool is not None:
+        result = AuditResult(pd.concat([result.comparisons, pool.comparisons], ignore_index=True))
+    rows = result.comparisons.assign(ticker=ticker)
+    context.warehouse.write(Replacement("audit_results", rows, pd.DataFrame({"ticker": [ticker]})))
+    return result
 
 
 def audit_stored_pool(context: Context, ticker: str) -> AuditResult | None:
