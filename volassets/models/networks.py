@@ -78,7 +78,10 @@ class Stacked(Network):
 
     def forward(self, sequence: Tensor, static: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return o in ln f = anchor + k + o, shape (stack, horizons, n)."""
-        encoding = self.encode(sequence)
+        return self.corrections(self.encode(sequence), static, factors)
+
+    def corrections(self, encoding: Tensor, static: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Return what `forward` does, from an encoding (stack, encoding, n)."""
         merged = torch.cat([encoding, static.expand(self.stack, *static.shape)], dim=1)
         if factors is not None:
             before, after = factors.split(self.dropped, dim=1)

@@ -5,14 +5,17 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from volassets.errors import InputError
 from volassets.evaluation.importance import feature_importance
 from volassets.models.benchmark import Naive
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
+from volassets.models.network_inference import load_weights
 from volassets.models.protocol import Fit, Window
 from volassets.models.sequences import CHANNELS, STATIC
+from volassets.models.transformer import Transformer
 from volassets_tests.models.windows import selecting_window
 
 SMALL = Lstm(epochs=3, seeds=2)
@@ -36,6 +39,25 @@ def test_every_input_is_shuffled_and_the_order_is_by_rise(fit: Fit, window: Wind
     assert frame["delta_qlike"].is_monotonic_decreasing
     assert (frame["std_error"] >= 0).all()
     assert frame["delta_qlike"].iloc[0] > 0
+
+
+@pytest.mark.parametrize("model", [SMALL, Transformer(epochs=1, seeds=2)])
+def test_a_shuffled_input_gives_what_the_whole_network_gives(window: Window, model: Lstm | Transformer) -> None:
+    fit = model.fit(window)
+    origins = pd.DatetimeIndex(window.features.index[-40:])
+    probe = model.probe(fit, window.features, origins)
+    network = load_weights(model.network(len(fit.horizons)), fit.tensors)
+    order = np.random.default_rng(0).permutation(len(origins))
+    rest = probe.forecast()
+    for name in ("sequence:return_z", "static:return_z", "sequence:log_proxy"):
+        arrays = [array.copy() for array in probe.arrays]
+        number, where = probe.places[name]
+        arrays[number][where] = arrays[number][where][..., order]
+        with torch.no_grad():
+            difference = network(*map(torch.tensor, arrays)) - network(*map(torch.tensor, probe.arrays))
+        moved = probe.forecast(name, order) - rest
+        np.testing.assert_allclose(moved, difference.double().mean(dim=0).numpy(), atol=1e-6)
+        assert np.abs(moved).max() > 1e-4
 
 
 def test_same_fit_gives_the_same_numbers(fit: Fit, window: Window) -> None:
