@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VOLASSETS_HOME ?= $(CURDIR)/data
 
-.PHONY: install run test ui bench lint format stress clean
+.PHONY: install run test test-all ui bench lint format stress clean
 
 # All models but the Transformer and the combination that needs it, which would double the time of a first look.
 MODELS ?= naive,rolling_20,ewma,garch,gjr,egarch,har,log_har,log_har_leverage,elastic_net,lstm
@@ -14,13 +14,16 @@ install: $(VENV)/.installed-dev
 run: $(VENV)/.installed
 	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12 --models $(MODELS)
 
-# More workers than cores, because tests of servers wait; the longest files first, as conftest.py orders them; one thread
-# in each, because threads of several workers wait for each other on the same cores.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
+# The longest files first, as conftest.py orders them; one thread in each worker, because threads of several workers wait
+# for each other on the same cores.
+PYTEST := env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+# Without those marked slow: whole runs, servers, networks. CI runs `make test-all`.
 test: $(VENV)/.installed-dev
-	env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		$(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.installed-dev
+	$(PYTEST) $(ARGS)
 
 stress: $(VENV)/.installed-dev
 	env -u VOLASSETS_HOME STRESS=full $(BIN)/python -m pytest -m stress $(ARGS)

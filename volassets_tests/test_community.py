@@ -71,3 +71,9 @@ def test_windows_is_answered() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert "Windows" in text
     assert "fcntl" in text
+
+
+def test_ci_names_test_files_that_exist() -> None:
+    text = (ROOT / ".ci" / "run").read_text("utf-8")
+    folder, names = re.search(r"networks=\((\S+)/test_\{([\w,]+)\}\.py\)", text).groups()
+    assert not [name for name in names.split(",") if not (ROOT / folder / f"test_{name}.py").exists()]
