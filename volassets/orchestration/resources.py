@@ -43,7 +43,7 @@ class Home(dg.ConfigurableResource):
 
     @classmethod
     def of(cls, settings: Settings) -> "Home":
-        """Return the home of `settings`; whom it notifies, which may be a secret, is left out."""
+        """Return the home of `settings`; the address of notifications, which may be a secret, is left out."""
         left_out = ("home", "notify", "webhook")
         values = {name: getattr(settings, name) for name in Settings.model_fields if name not in left_out}
         return cls(folder=str(settings.home), settings=to_jsonable_python(values))

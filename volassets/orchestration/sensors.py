@@ -37,7 +37,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
     @dg.run_failure_sensor(
         name="tell_failures",
         default_status=RUNNING,
-        description="Logs one line per failed run, and tells it to whom the setting `notify` names.",
+        description="Logs one line per failed run, and sends it to what the setting `notify` names.",
     )
     def tell_failures(context: dg.RunFailureSensorContext) -> None:
         errors = [step_error(event) for event in context.get_step_failure_events()]
@@ -51,7 +51,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         name="tell_findings",
         default_status=RUNNING,
         description="After a run that did not fail, one message about failed checks, violations of value at risk and "
-        "old prices, to whom the setting `notify` names.",
+        "old prices, to what the setting `notify` names.",
     )
     def tell_findings(context: dg.RunStatusSensorContext) -> None:
         run = context.dagster_run

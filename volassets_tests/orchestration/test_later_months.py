@@ -32,7 +32,7 @@ def test_later_months_are_named_until_they_are_computed(settings: Settings, tmp_
     job = build_definitions(settings).get_repository_def().get_implicit_global_asset_job_def()
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
 
-        def told(assets: tuple[str, ...], first: str, last: str) -> list[str]:
+        def later_months_of(assets: tuple[str, ...], first: str, last: str) -> list[str]:
             """Materialize a range; return what its partitions of risk say of later months."""
             result = job.execute_in_process(
                 instance=instance,
@@ -44,11 +44,11 @@ def test_later_months_are_named_until_they_are_computed(settings: Settings, tmp_
             risk = [event.materialization.metadata for event in events if event.asset_key == dg.AssetKey(GRID[-1])]
             return [str(one["later_months"].value) for one in risk if "later_months" in one]
 
-        told(("raw_prices", "realized_vol_features"), "A", "A")
-        assert told(GRID, "2006-11-01|A", "2006-12-01|A") == []
-        (text,) = told(GRID, "2006-09-01|A", "2006-10-01|A")
+        later_months_of(("raw_prices", "realized_vol_features"), "A", "A")
+        assert later_months_of(GRID, "2006-11-01|A", "2006-12-01|A") == []
+        (text,) = later_months_of(GRID, "2006-09-01|A", "2006-10-01|A")
         assert text == "risk_forecasts of A 2006-11 .. 2006-12 goes on from what was computed: materialize it as well"
-        assert told(GRID, "2006-11-01|A", "2006-12-01|A") == []
+        assert later_months_of(GRID, "2006-11-01|A", "2006-12-01|A") == []
         assert pd.Timestamp("2006-12-01") in set(
             pd.to_datetime([key.split("|")[0] for key in instance.get_materialized_partitions(dg.AssetKey(GRID[-1]))])
         )

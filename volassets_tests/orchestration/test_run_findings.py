@@ -1,4 +1,4 @@
-"""What a run that did not fail has to tell, and whom it is told to."""
+"""What a run that did not fail reports, and to which address."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize(("started_by", "told"), [("daily_update", True), (COMMAND_LINE, False)])
+@pytest.mark.parametrize(("started_by", "notified"), [("daily_update", True), (COMMAND_LINE, False)])
 def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
-    tmp_path: Path, started_by: str, told: bool
+    tmp_path: Path, started_by: str, notified: bool
 ) -> None:
     script = tmp_path / "tell.py"
     script.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')\n")
@@ -53,7 +53,7 @@ def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
             sensor_name="tell_findings", dagster_event=event, dagster_instance=instance, dagster_run=result.dagster_run
         )
         sensor(context)
-    assert got.exists() is told
-    if told:
+    assert got.exists() is notified
+    if notified:
         (line,) = got.read_text().splitlines()
         assert json.loads(line)["events"] == {"failed check": ["wrong: wrong said"]}

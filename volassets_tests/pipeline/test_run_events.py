@@ -60,10 +60,10 @@ def test_a_rise_violates_the_upper_tail(settings):
 
 def test_downloaded_prices_are_old_after_five_closed_sessions_and_files_never(settings):
     fill(settings, {"AAA": 0.0})
-    for day, told in ((20, False), (21, True)):
+    for day, reported in ((20, False), (21, True)):
         with Context(settings, now=datetime(2016, 1, day, 3, tzinfo=UTC)) as context:
             lines = stale_prices(context, ["AAA", "BBB"])
-            assert bool(lines) is told
+            assert bool(lines) is reported
     assert lines == ["AAA: the newest bar is of 2016-01-11, 6 sessions ago"]
     local = load_settings(settings.home, {"source": "bundled", "tickers": ("AAA",)}, environment={})
     with Context(local, now=datetime(2020, 1, 1, tzinfo=UTC)) as context:

@@ -74,7 +74,7 @@ document.getElementById("frame").onload = () => {
     inks: page.querySelector("figure canvas") ? inks(page.querySelector("figure canvas")) : [],
     first: page.querySelector("#figure-forecast .tools label:last-child select")?.value,
     ...act(page),
-    told: page.querySelectorAll(".how").length,
+    hints: page.querySelectorAll(".how").length,
     keys: [...page.querySelectorAll("#figure-forecast .keys button")].map(e => e.textContent),
   });
 };
@@ -153,7 +153,7 @@ def test_everything_is_drawn_and_nothing_sticks_out(
     assert found["needed"] <= width
     assert len(found["pictures"]) == pages[name].count("<figure")
     assert all(300 < wide <= width and high > 80 for wide, high in found["pictures"])
-    assert found["told"] == 0
+    assert found["hints"] == 0
     assert found["tables"] == pages[name].count("<table>")
     assert found["rows"] > found["tables"]
 

@@ -31,8 +31,8 @@ volassets.kinds.map = (() => {
       key.append(swatch, name);
       says.append(key);
     }
-    const told = element("span", { class: "when" }, spec.codes ? "" : "blue: below zero, orange: above");
-    says.append(told);
+    const answer = element("span", { class: "when" }, spec.codes ? "" : "blue: below zero, orange: above");
+    says.append(answer);
     const looks = Object.values(spec.codes ?? {});
     const names = Object.keys(spec.codes ?? {});
     const font = spec.rows.length > 40 ? 9 : 11;
@@ -81,7 +81,7 @@ volassets.kinds.map = (() => {
       const value = column >= 0 && column < columns && row < spec.rows.length ? at(row, column) : null;
       if (value === null || value === undefined) return;
       const text = spec.codes ? names[value] : written(value, spec.format);
-      told.textContent = `${spec.rows[row]}, ${spec.columns[column]}: ${text}`;
+      answer.textContent = `${spec.rows[row]}, ${spec.columns[column]}: ${text}`;
     });
     new ResizeObserver(draw).observe(box);
     draw();
