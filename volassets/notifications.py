@@ -30,7 +30,7 @@ def notify(settings: Settings, message: Mapping[str, object]) -> str:
     Returns
     -------
     str
-        What went wrong; empty if nothing did, or nobody is to be told.
+        What went wrong; empty if nothing did, or nobody is to be notified.
     """
     target = settings.notify or settings.webhook
     if not target:

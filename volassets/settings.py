@@ -122,7 +122,7 @@ class Settings(BaseModel):
         "America/New_York", description="Time zone of the schedules; tickers of other exchanges have their own's."
     )
     notify: str = Field(
-        "", description="URL or command that is told what went wrong in a run (docs/dagster.md); empty for none."
+        "", description="URL or command that gets what went wrong in a run (docs/dagster.md); empty for none."
     )
     webhook: str = Field("", description="Older name of notify, for a URL.")
     calendars: dict[str, str] = Field(

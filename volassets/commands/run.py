@@ -145,7 +145,7 @@ def _conclude(settings: Settings, request: Any, result: Any, tickers: Sequence[s
 
 
 def _tell(settings: Settings, result: Any, tickers: Sequence[str]) -> None:
-    """Send one message about what went wrong to whom `notify` names; a run that did nothing has nothing to tell."""
+    """Send one message about what went wrong to what `notify` names; a run that did nothing sends none."""
     from volassets.notifications import notify, run_message
     from volassets.pipeline.context import Context
     from volassets.pipeline.run_events import CHECK, FAILED, STALE, VIOLATION, stale_prices, violations

@@ -11,12 +11,12 @@ from volassets.pipeline.risk_steps import BACKTESTS
 from volassets.pipeline.run_events import CHECK, STALE, VIOLATION, stale_prices, violations
 from volassets.settings import Settings
 
-TOLD = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.ASSET_MATERIALIZATION}
+EVENTS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.ASSET_MATERIALIZATION}
 
 
 def events_of(instance: dg.DagsterInstance, run_id: str) -> list[dg.DagsterEvent]:
     """Return the materializations and the results of checks of a run."""
-    logs = instance.all_logs(run_id, of_type=TOLD)
+    logs = instance.all_logs(run_id, of_type=EVENTS)
     return [entry.dagster_event for entry in logs if entry.dagster_event is not None]
 
 

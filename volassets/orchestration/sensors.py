@@ -82,7 +82,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         minimum_interval_seconds=30,
         default_status=RUNNING,
         description="Loads the definitions again when the settings have changed, as after `tickers add`; where the "
-        "code server cannot be told, says so.",
+        "code server cannot be reached, says so.",
     )
     def watch_settings(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if load_settings(settings.home) == settings:

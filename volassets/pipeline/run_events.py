@@ -9,7 +9,7 @@ from volassets.pipeline.context import Context
 from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
 
 FAILED, CHECK, VIOLATION, STALE = "failed", "failed check", "value-at-risk violation", "stale"
-# The headline model's forecast of the newest session alone: earlier ones were told when they came.
+# The headline model's forecast of the newest session alone: earlier ones were reported when they came.
 _VIOLATIONS = """
     WITH newest AS (SELECT ticker, max(date) AS date FROM raw_prices GROUP BY ticker)
     SELECT r.ticker, r.model, r.level, r.tail, r.target_date, r.value_at_risk, f."return" AS outcome
