@@ -33,18 +33,19 @@ def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
 
 
 def copy_rows(source: Warehouse, destination: Warehouse, order: Iterable[str]) -> dict[str, int]:
-    """Write the rows of `source` into the cells of `destination`, one call per ticker, tables in `order`."""
+    """Write the rows of `source` into the cells of `destination`, one call per ticker, tables in `order`, then what is of no ticker."""
     tables = [source.table(name) for name in order if name in _stored(source)]
     counts = dict.fromkeys((table.name for table in tables), 0)
-    for ticker, there in _tickers(source, [table.name for table in tables if table.cell]).items():
+    of_tickers = [table.name for table in tables if "ticker" in table.cell]
+    for ticker, there in _tickers(source, of_tickers).items():
         frames = {table: source.read(table.name, ticker=ticker) for table in tables if table.name in there}
         for table, rows in frames.items():
             counts[table.name] += len(rows)
         destination.write(*(_change(table, rows) for table, rows in frames.items()))
     for table in tables:
-        if not table.cell and len(rows := source.read(table.name)):
+        if table.name not in of_tickers and len(rows := source.read(table.name)):
             counts[table.name] = len(rows)
-            destination.write(Replacement(table.name, rows))
+            destination.write(_change(table, rows))
     return counts
 
 
@@ -62,4 +63,6 @@ def _tickers(source: Warehouse, names: list[str]) -> dict[str, set[str]]:
 def _change(table: Table, rows: pd.DataFrame) -> Replacement | Upsert:
     if table.append_only:
         return Upsert(table.name, rows)
+    if not table.cell:
+        return Replacement(table.name, rows)
     return Replacement(table.name, rows, rows[list(table.cell)].drop_duplicates())

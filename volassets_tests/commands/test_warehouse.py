@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from pandas.testing import assert_frame_equal
@@ -16,6 +17,13 @@ from volassets_tests.warehouse.frames import cells, fit_rows, price_rows
 CHECKPOINT = "checkpoints/^GSPC/2016-01/lstm-h1.safetensors"
 
 
+def correlation_rows() -> pd.DataFrame:
+    """One month of a table whose cells are of no ticker."""
+    lists = dict.fromkeys(("members", "models", "days", "filled", "scale", "q", "long_run", "lead_lag"), "[]")
+    month = pd.Timestamp("2016-01-01")
+    return pd.DataFrame([{"refit_month": month, "a": 0.05, "b": 0.9, "n": 0, **lists, "data_hash": "h"}])
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home whose embedded store has bars and a fit with a checkpoint."""
@@ -23,6 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VOLASSETS_HOME", str(folder))
     warehouse = open_warehouse(load_settings())
     warehouse.write(Upsert("raw_prices", price_rows()))
+    correlations = correlation_rows()
+    warehouse.write(Replacement("correlation_fits", correlations, correlations[["refit_month"]]))
     fit = fit_rows(model="lstm").assign(checkpoint=CHECKPOINT)
     warehouse.write(Replacement("lstm_fits", fit, cells(fit)))
     (folder / CHECKPOINT).parent.mkdir(parents=True)
@@ -46,7 +56,7 @@ def test_there_and_back(home: Path, tmp_path: Path) -> None:
     assert "checkpoints: 1 files" in there.output
     assert convert(cells_url, str(back / "volassets.duckdb")).exit_code == 0
     assert (tmp_path / "cells" / CHECKPOINT).read_bytes() == (back / CHECKPOINT).read_bytes() == b"weights"
-    for table in ("raw_prices", "lstm_fits"):
+    for table in ("raw_prices", "lstm_fits", "correlation_fits"):
         assert_frame_equal(opened(back, "duckdb").read(table), opened(home, "duckdb").read(table))
         assert_frame_equal(opened(home, cells_url).read(table), opened(home, "duckdb").read(table))
 

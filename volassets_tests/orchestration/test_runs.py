@@ -190,7 +190,7 @@ def test_a_partition_shows_its_own_numbers_and_the_newest_comes_last(
             )
             scored += f"'garch' AND horizon = 1 AND date_trunc('month', target_date) = DATE '{month}'"
             (row,) = store.query(scored).to_dict("records")
-            assert event.metadata["qlike"].value == pytest.approx(row["q"])
+            assert event.metadata["qlike"].value == pytest.approx(row["q"], abs=1e-4)
             assert record.data == {"model": "garch", "qlike": pytest.approx(row["q"], abs=1e-4), "outcomes": row["n"]}
 
     again = _materialize(settings, instance, grid, first, last)
