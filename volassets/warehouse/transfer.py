@@ -33,7 +33,7 @@ def convert(source: Warehouse, destination: Warehouse) -> dict[str, int]:
 
 
 def copy_rows(source: Warehouse, destination: Warehouse, order: Iterable[str]) -> dict[str, int]:
-    """Write the rows of `source` into the cells of `destination`, one call per ticker, tables in `order`, then what is of no ticker."""
+    """Write the rows of `source` into `destination`, a call per ticker, tables in `order`; then what is of none."""
     tables = [source.table(name) for name in order if name in _stored(source)]
     counts = dict.fromkeys((table.name for table in tables), 0)
     of_tickers = [table.name for table in tables if "ticker" in table.cell]
