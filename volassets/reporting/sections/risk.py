@@ -66,7 +66,7 @@ def value_at_risk(data: TickerData) -> Section:
     newest = newest_risk(data)
     if table.empty:
         text = not_compared(data) if data.leaderboard.empty else "Too few days for a value at risk."
-        return Section("risk", title, newest + html.missing(text))
+        return Section("risk", title, newest + html.missing(text) + "".join(_live(data)))
     parts: list[str | Chart] = [newest, *_charts(data)]
     note = (
         "One session, from each model's own earlier forecasts. A small p rejects: Kupiec the share of violations, "
