@@ -16,12 +16,15 @@ run: $(VENV)/.installed
 
 # The longest files first, as conftest.py orders them; one thread in each worker, because threads of several workers wait
 # for each other on the same cores.
-PYTEST := env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST = env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+WORKERS ?= auto
 
 # Without those marked slow: whole runs, servers, networks. CI runs `make test-all`.
 test: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow" $(ARGS)
 
+# One worker more than cores, because tests of servers wait.
+test-all: WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 test-all: $(VENV)/.installed-dev
 	$(PYTEST) $(ARGS)
 

@@ -115,6 +115,9 @@ def _without_traceback(entry: EventLogEntry) -> EventLogEntry:
 
 
 def _bare(logged: DagsterEvent) -> DagsterEvent:
+    if logged.event_specific_data is None:
+        # The end of a run that was killed, as the next one or the daemon records it.
+        return logged
     if logged.is_step_failure:
         failure = logged.step_failure_data
         if failure.user_failure_data is None and failure.error_source is not ErrorSource.INTERRUPT:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "data", "build", "dist", "*.egg-info")
-DATA = (".yaml", ".html", ".css")
+DATA = (".yaml", ".html", ".css", ".js", ".txt")
 
 
 def call(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

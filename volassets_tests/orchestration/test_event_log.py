@@ -44,6 +44,9 @@ def materialize(instance: dg.DagsterInstance, **tags: str) -> str:
     return dg.materialize([cells], instance=instance, tags={**RANGE, **tags}).run_id
 
 
+GRAPH = dg.Definitions([cells]).get_repository_def().asset_graph
+
+
 @dg.asset
 def explained() -> None:
     raise dg.Failure("2 cells failed")
@@ -66,6 +69,13 @@ def test_a_failure_in_words_has_no_traceback_and_an_error_has(instance: dg.Dagst
             assert error is not None
             assert ("Failure: 2 cells failed" in error.message) is not has_stack
             assert bool(error.stack) is has_stack
+
+
+@pytest.mark.parametrize("end", ["report_run_failed", "report_run_canceled"])
+def test_the_end_of_a_killed_run_has_no_data_and_is_stored(instance: dg.DagsterInstance, end: str) -> None:
+    run = instance.create_run_for_job(dg.define_asset_job("job").resolve(asset_graph=GRAPH))
+    getattr(instance, end)(run)
+    assert instance.get_run_by_id(run.run_id).is_finished
 
 
 def own_storage(instance: dg.DagsterInstance) -> KeptSqliteEventLogStorage:
