@@ -142,4 +142,6 @@ def test_a_killed_worker_loses_nothing_and_a_reader_never_fails(deployment: Clus
     for table in (*PRICES, *GRID):
         assert_frame_equal(rows(warehouse, table), rows(expected, table), check_exact=True, obj=table)
     homes = [path for name in ("one", "two") for path in (deployment.folder / name).iterdir()]
-    assert {path.name for path in homes} <= {"dagster", "tmp", "locks"}, "a worker kept something for itself"
+    # A comparison that follows the forecasts writes its pages where it runs.
+    kept = {path.name for path in homes} - {"reports"}
+    assert kept <= {"dagster", "tmp", "locks"}, "a worker kept something for itself"
