@@ -52,9 +52,10 @@ class CsvSource:
         path = self._path(ticker)
         bars = read_bars(_table_text(path), path.name, self.close_only)
         folder = self.directory / MEASURES
-        if not folder.is_dir() or not CsvSource(folder).known(ticker):
+        measures = CsvSource(folder) if folder.is_dir() else None
+        if measures is None or not measures.known(ticker):
             return bars
-        measured = CsvSource(folder)._path(ticker)
+        measured = measures._path(ticker)
         return bars.assign(**{REALIZED: read_realized_variance(_table_text(measured), f"{MEASURES}/{measured.name}")})
 
     def known(self, ticker: str) -> bool:

@@ -14,7 +14,7 @@ from volassets.warehouse.store import open_warehouse
 
 
 class Home:
-    """The tables and views of a home, read only; each is an attribute, and read anew every time.
+    """The tables and views of a home, read only; each is an attribute, and read again at each access.
 
     Attributes
     ----------

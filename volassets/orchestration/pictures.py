@@ -96,6 +96,7 @@ def comparison(context: Context, ticker: str) -> Pictures:
 def risk(context: Context, ticker: str) -> Pictures:
     """Return the returns with the value at risk and its violations, and their number with Basel's bands."""
     from volassets.evaluation.risk_tests import TRAFFIC_LIGHT_SESSIONS
+    from volassets.reporting.palette import look_of
     from volassets.reporting.plots import risk as plots
     from volassets.reporting.risk_record import risk_path
 
@@ -103,7 +104,9 @@ def risk(context: Context, ticker: str) -> Pictures:
     if path is None:
         return {}
     of = f"{ticker}: {100 * path.level:g} % value at risk of {path.model}"
-    pictures = {"returns_and_value_at_risk": as_metadata(plots.returns_and_limit(path.rows, path.model), of)}
+    pictures = {
+        "returns_and_value_at_risk": as_metadata(plots.returns_and_limit(path.rows, look_of(path.model).line), of)
+    }
     # Basel's bands are those of 1 % over so many sessions.
     if len(path.rows) > TRAFFIC_LIGHT_SESSIONS and path.level == 0.01:
         name = f"{ticker}: violations in {TRAFFIC_LIGHT_SESSIONS} sessions"

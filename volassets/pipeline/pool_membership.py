@@ -36,10 +36,10 @@ class StoredPool:
 
 
 class PoolMembership:
-    """The pools of one run; with `anew`, stored ones are not asked and months are fitted with today's tickers."""
+    """The pools of one run; with `refit`, stored ones are not asked and months are fitted with today's tickers."""
 
-    def __init__(self, context: Context, anew: bool = False) -> None:
-        self._context, self._anew = context, anew
+    def __init__(self, context: Context, refit: bool = False) -> None:
+        self._context, self._refit = context, refit
         self._stored: dict[str, dict[tuple[str, pd.Timestamp], StoredPool]] = {}
         self._members: dict[tuple[str, pd.Timestamp], list[str]] = {}
         self._candidates: dict[pd.Timestamp, list[str]] = {}
@@ -54,7 +54,7 @@ class PoolMembership:
         return self._members[model.name, month]
 
     def _kept(self, model: Model, month: pd.Timestamp) -> list[str]:
-        stored = None if self._anew or self._context.settings.pool else self.stored(model).get((model.name, month))
+        stored = None if self._refit or self._context.settings.pool else self.stored(model).get((model.name, month))
         return [] if stored is None else self._with_history(stored.tickers, month, 1)
 
     def candidates(self, month: pd.Timestamp) -> list[str]:

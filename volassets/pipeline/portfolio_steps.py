@@ -7,7 +7,7 @@ as that of a model does (`volassets.pipeline.risk_steps`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from volassets.evaluation.portfolio_risk import (
     targets_of,
 )
 from volassets.evaluation.portfolio_variance import book_variances
-from volassets.evaluation.risk_forecasts import Rules, Side, Steering
+from volassets.evaluation.risk_forecasts import Rules
 from volassets.market.calendar import calendar_for
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Scope
@@ -57,14 +57,13 @@ from volassets.pipeline.portfolio_state import (
     variances_needed,
 )
 from volassets.pipeline.step import Inputs, Output, Step
+from volassets.pipeline.stored_steering import Steerings, read_steering, steering_row
 from volassets.settings import Settings
 
 BACKTESTS = "portfolio_backtests"
 GROUP = "portfolio"
 # Exchanges that close so many hours apart see different news on one date.
 SAME_CLOSE_HOURS = 0.5
-
-Steerings = Mapping[tuple[Side, float], Steering]
 
 
 def portfolio_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
@@ -214,8 +213,8 @@ def forecast_rows(inputs: Inputs) -> Output:
         targets = np.full(len(panel.dates), np.datetime64("NaT", "ns"))
         targets[origins[first:]] = mine["target_date"].to_numpy()
         frames.append(month_frame(panel, targets, origins[first:], horizon, risks, interval, values, sessions))
-        ends += [_end_of(horizon, risk, panel.dates) for risk in risks]
-    return Output({FORECASTS: pd.concat(frames, ignore_index=True), STEERING: pd.DataFrame(ends)})
+        ends += [steering_row(horizon, risk, panel.dates) for risk in risks]
+    return Output({FORECASTS: pd.concat(frames, ignore_index=True), STEERING: pd.DataFrame(ends).drop(columns="tail")})
 
 
 def backtest_rows(inputs: Inputs) -> Output:
@@ -289,10 +288,10 @@ def _steering_before(
     if not earlier:
         return {}
     if inputs.before is not None and inputs.before[0].month == pd.Timestamp(earlier[-1]):
-        return _read_steering(inputs.before[1].tables[STEERING], panel.dates)
+        return read_steering(inputs.before[1].tables[STEERING], panel.dates)
     stored = inputs.rows.get(STEERING)
     if stored is not None and len(stored):
-        return _read_steering(stored, panel.dates)
+        return read_steering(stored, panel.dates)
     found: dict[int, Steerings] = {}
     for month in map(pd.Timestamp, earlier):
         for h, own in rows[rows["refit_month"] <= month].groupby("horizon", sort=True):
@@ -302,25 +301,3 @@ def _steering_before(
                 risks, _ = month_rows(panel, held, origins, variance, first, horizon, rules, found.get(horizon, {}))
                 found[horizon] = {(risk.tail, risk.level): risk.steering for risk in risks}
     return found
-
-
-def _read_steering(rows: pd.DataFrame, dates: np.ndarray) -> dict[int, Steerings]:
-    found: dict[int, dict[tuple[Side, float], Steering]] = {}
-    for row in rows.to_dict("records"):
-        quantiles = json.loads(row["pending"])
-        places = dates.searchsorted(np.array(list(quantiles), "datetime64[D]").astype(dates.dtype))
-        pending = dict(zip(places.tolist(), quantiles.values(), strict=True))
-        steering = Steering(float(row["steered_level"]), pending)
-        found.setdefault(int(row["horizon"]), {})["lower", float(row["level"])] = steering
-    return dict(found)
-
-
-def _end_of(horizon: int, risk: Any, dates: np.ndarray) -> dict[str, Any]:
-    pending = risk.steering.pending
-    days = np.datetime_as_string(dates[list(pending)], unit="D").tolist() if pending else []
-    return {
-        "horizon": horizon,
-        "level": risk.level,
-        "steered_level": risk.steering.level,
-        "pending": json.dumps(dict(zip(days, pending.values(), strict=True))),
-    }

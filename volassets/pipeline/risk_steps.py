@@ -6,11 +6,9 @@ earlier stored forecasts: filling in earlier months makes the later ones stale.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +19,6 @@ from volassets.evaluation.risk_forecasts import (
     MonthForecasts,
     MonthRisk,
     Rules,
-    Side,
-    Steering,
     missing_residuals,
     month_risk,
 )
@@ -33,6 +29,7 @@ from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
 from volassets.pipeline.model_steps import Refits, fit_tables, fits_needed, fitted, load_fits
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Inputs, Output, Requirement, Rows, Step
+from volassets.pipeline.stored_steering import Steerings, read_steering, steering_row
 from volassets.settings import Settings
 
 RISK, STEERING, BACKTESTS, OF_MODEL = "risk_forecasts", "risk_steering", "risk_backtests", "forecasts of"
@@ -47,8 +44,6 @@ _TESTED = """
         CASE WHEN NOT ends_with(method, 'in-sample') THEN value_at_risk END AS value_at_risk, expected_shortfall
     FROM risk_forecasts WHERE ticker = $ticker ORDER BY model, horizon, level, tail, origin_date
 """
-
-Steerings = Mapping[tuple[Side, float], Steering]
 
 
 def risk_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
@@ -113,7 +108,7 @@ def risk_rows(inputs: Inputs) -> Output:
         if fit is not None:
             month = _with_fit(month, fit, inputs, forecasts.dates)
         found += [(horizon, risk) for risk in month_risk(month, rules, before.get(horizon, {}))]
-    ends = pd.DataFrame([_end_of(*risk, forecasts) for risk in found])
+    ends = pd.DataFrame([steering_row(*risk, forecasts.dates) for risk in found])
     return Output({RISK: forecasts.rows(found), STEERING: ends}, refits.files, refits.log)
 
 
@@ -196,38 +191,15 @@ def _steering_before(inputs: Inputs, forecasts: _ModelForecasts, rules: Rules) -
         return {}
     stored = inputs.rows.get(STEERING)
     if inputs.before is not None and inputs.before[0].month == pd.Timestamp(forecasts.earlier_months[-1]):
-        return _read_steering(inputs.before[1].tables[STEERING], forecasts.dates)
+        return read_steering(inputs.before[1].tables[STEERING], forecasts.dates)
     if stored is not None and (stored["model"] == inputs.model.name).any():
-        return _read_steering(stored[stored["model"] == inputs.model.name], forecasts.dates)
+        return read_steering(stored[stored["model"] == inputs.model.name], forecasts.dates)
     found: dict[int, Steerings] = {}
     for month in forecasts.earlier_months:
         for horizon in np.unique(forecasts.horizon[forecasts.months == month]):
             risks = month_risk(forecasts.month(int(horizon), month), rules, found.get(int(horizon), {}))
             found[int(horizon)] = {(risk.tail, risk.level): risk.steering for risk in risks}
     return found
-
-
-def _read_steering(rows: pd.DataFrame, dates: np.ndarray) -> dict[int, Steerings]:
-    found: dict[int, dict[tuple[Side, float], Steering]] = {}
-    for row in rows.to_dict("records"):
-        quantiles = json.loads(row["pending"])
-        places = dates.searchsorted(np.array(list(quantiles), "datetime64[D]").astype(dates.dtype))
-        pending = dict(zip(places.tolist(), quantiles.values(), strict=True))
-        steering = Steering(float(row["steered_level"]), pending)
-        found.setdefault(int(row["horizon"]), {})[row["tail"], float(row["level"])] = steering
-    return dict(found)
-
-
-def _end_of(horizon: int, risk: MonthRisk, forecasts: _ModelForecasts) -> dict[str, Any]:
-    pending = risk.steering.pending
-    days = np.datetime_as_string(forecasts.dates[list(pending)], unit="D").tolist() if pending else []
-    return {
-        "horizon": horizon,
-        "level": risk.level,
-        "tail": risk.tail,
-        "steered_level": risk.steering.level,
-        "pending": json.dumps(dict(zip(days, pending.values(), strict=True))),
-    }
 
 
 def _needs_fit(settings: Settings, model: Model, earlier_months: int) -> bool:

@@ -84,6 +84,12 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def qlike(realized: str, forecast: str) -> str:
+    """Return the SQL of y/f - ln(y/f) - 1 on two columns of variances; NULL where one of them is not positive."""
+    ratio = f"{realized} / {forecast}"
+    return f"CASE WHEN {realized} > 0 AND {forecast} > 0 THEN {ratio} - ln({ratio}) - 1 END"
+
+
 def create_table(table: Table) -> str:
     """Return the statement that creates `table` where it does not exist."""
     lines = [f"{quoted(c.name)} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in table.columns]

@@ -11,7 +11,7 @@ from volassets.warehouse.columns import (
     TICKER,
     number,
 )
-from volassets.warehouse.declarations import Column, Table, View
+from volassets.warehouse.declarations import Column, Table, View, qlike
 from volassets.warehouse.schema_risk import LEVEL, METHOD, TAIL
 
 _ISSUED = (
@@ -71,7 +71,6 @@ def live_views(horizons: tuple[int, ...]) -> tuple[View, View]:
 
 
 def _live_forecasts() -> View:
-    loss = "CASE WHEN r.proxy_variance > 0 AND {0} > 0 THEN r.proxy_variance / {0} - ln(r.proxy_variance / {0}) - 1 END"
     return View(
         "live_forecasts",
         "Issued forecasts beside those stored now for the same origin, and what was realised.",
@@ -94,8 +93,8 @@ def _live_forecasts() -> View:
         f"""
     SELECT i.ticker, i.model, i.horizon, i.origin_date, i.target_date, i.issued_at, i.variance AS issued_variance,
         f.variance AS stored_variance, f.variance / i.variance - 1 AS difference,
-        r.proxy_variance AS realized_variance, {loss.format("i.variance")} AS issued_qlike,
-        {loss.format("f.variance")} AS stored_qlike
+        r.proxy_variance AS realized_variance, {qlike("r.proxy_variance", "i.variance")} AS issued_qlike,
+        {qlike("r.proxy_variance", "f.variance")} AS stored_qlike
     FROM issued_forecasts i LEFT JOIN forecasts f USING (ticker, model, horizon, origin_date)
         LEFT JOIN realized r ON r.ticker = i.ticker AND r.origin_date = i.origin_date AND r.horizon = i.horizon""",
     )

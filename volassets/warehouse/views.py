@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from volassets.models.registry import families
 from volassets.warehouse.columns import FORECAST, HORIZON, MODEL, ORIGIN, TARGET_DATE, TICKER, number
-from volassets.warehouse.declarations import Column, View, quoted
+from volassets.warehouse.declarations import Column, View, qlike, quoted
 from volassets.warehouse.schema import FIT_COLUMNS, FORECAST_COLUMNS
 from volassets.warehouse.schema_issued import live_views
 from volassets.warehouse.schema_portfolio import CORRELATIONS, LATEST_PORTFOLIO_RISK
@@ -116,11 +116,10 @@ FORECAST_LOSSES = View(
     ),
     ("ticker", "model", "horizon", "origin_date"),
     ("forecasts", "realized"),
-    """
+    f"""
     SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.variance,
         r.proxy_variance AS realized_variance,
-        CASE WHEN r.proxy_variance > 0 AND f.variance > 0
-            THEN r.proxy_variance / f.variance - ln(r.proxy_variance / f.variance) - 1 END AS qlike,
+        {qlike("r.proxy_variance", "f.variance")} AS qlike,
         (f.variance - r.proxy_variance) * (f.variance - r.proxy_variance) AS squared_error
     FROM forecasts f JOIN realized r USING (ticker, origin_date, horizon)
     WHERE NOT r.suspect""",

@@ -96,7 +96,7 @@ def test_bad_bars_alone_block_the_chain_and_keep_the_stored_ones(
     assert found["bars_valid", "GOOD"].blocking
     pd.testing.assert_frame_equal(warehouse.read("raw_prices"), before)
     assert set(warehouse.read("data_quality", severity="error")["ticker"]) == {"GOOD"}
-    # Mended, the ticker goes on and nothing is left of the refusal.
+    # Corrected, the ticker goes on and nothing is left of the refusal.
     write_csv("GOOD", simulated_bars(521, 1))
     result, found = _materialize(two, instance, ["raw_prices", "realized_vol_features"], "GOOD", "GOOD")
     assert result.success

@@ -25,21 +25,17 @@ PICTURES: dict[str, Draw] = {
     "scatter": lambda d: forecasts.scatter(d.scored[d.scored["horizon"] == 1], d.models),
     "months": lambda d: forecasts.qlike_months(d.qlike_by_month(), "gjr"),
     "sum": lambda d: forecasts.cumulative_qlike(d.daily_qlike(), "gjr"),
-    "coverage": lambda d: forecasts.coverage(d.leaderboard, 0.9),
     "prices": lambda d: features.price_and_volatility(d.bars),
     "correlations": lambda d: features.correlation_map(d.training_correlations(), ["log_returns"]),
     "kept": lambda d: features.kept_months(d.selected),
     "lags": lambda d: features.lag_plot(d.lags),
     "training": lambda d: networks.training_history(d.training_history),
-    "attention": lambda d: networks.attention(d.attention),
     "importance": lambda d: networks.importance(d.importance),
     "equity": lambda d: backtest.equity_and_weights(drawn_paths(d), ["gjr"]),
-    "sharpe": lambda d: backtest.sharpe_intervals(d.table("backtests").drop_duplicates("strategy")),
-    "panel": lambda d: forecasts.qlike_by_ticker(d.leaderboard.query("model != 'gjr'"), ["naive", "har"]),
 }
 # Maps of months and names need no unit; every other axis has a label, its own or the figure's.
 MAPS = {"months", "correlations", "kept", "scatter"}
-NAMED_ROWS = {"coverage", "importance", "sharpe", "panel"}
+NAMED_ROWS = {"importance"}
 
 
 @pytest.fixture(scope="module")

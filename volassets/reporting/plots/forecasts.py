@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -121,49 +120,3 @@ def cumulative_qlike(daily: pd.DataFrame, baseline: str) -> Figure:
     figures.dates(axis)
     figures.legend_below(figure, axis)
     return figure
-
-
-def coverage(board: pd.DataFrame, level: float) -> Figure:
-    """Draw the share of realised volatilities inside the band, per model and horizon."""
-    models = model_order(board["model"])
-    figure, axes = _panel_per_horizon(board, models, 0.9 + 0.22 * len(models))
-    low = min(float(board["coverage_90"].min()), level) - 0.03
-    for axis, rows in axes:
-        own = rows.set_index("model")
-        axis.axvline(level, color=INK, linewidth=0.9)
-        for position, model in enumerate(models):
-            if model in own.index:
-                look = look_of(model)
-                axis.plot(own.loc[model, "coverage_90"], position, look.marker, color=look.colour, ms=6)
-        axis.set_xlim(low, min(1.005, max(float(board["coverage_90"].max()), level) + 0.03))
-        axis.set_xlabel("realised inside the band")
-    return figure
-
-
-def qlike_by_ticker(board: pd.DataFrame, models: list[str]) -> Figure:
-    """Draw the relative QLIKE difference to gjr per model: a point per ticker and their mean, a panel per horizon."""
-    figure, axes = _panel_per_horizon(board, models, 0.9 + 0.24 * len(models))
-    for axis, rows in axes:
-        axis.axvline(0, color=INK, linewidth=0.8)
-        for place, model in enumerate(models):
-            values, look = rows.loc[rows["model"] == model, "qlike_vs_gjr"], look_of(model)
-            axis.plot(values, [place] * len(values), look.marker, color=look.colour, ms=5, alpha=0.75)
-            if len(values) > 1:
-                axis.plot(values.mean(), place, "|", color=INK, ms=13, mew=1.6)
-        axis.set_xlabel("QLIKE against gjr")
-    return figure
-
-
-def _panel_per_horizon(
-    board: pd.DataFrame, models: list[str], height: float
-) -> tuple[Figure, Iterator[tuple[Any, pd.DataFrame]]]:
-    """Return a figure with a panel per horizon and a line per model, and the panels with their rows."""
-    groups = list(board.groupby("horizon", sort=True))
-    figure, axes = figures.new_figure(height, 1, len(groups), squeeze=False, sharey=True)
-    for axis, (horizon, _) in zip(axes.flat, groups, strict=True):
-        axis.set_yticks(range(len(models)), models)
-        axis.set_ylim(len(models) - 0.5, -0.5)
-        axis.xaxis.get_major_locator().set_params(nbins=4)
-        figures.percent(axis.xaxis)
-        figures.title(axis, f"h = {horizon}")
-    return figure, ((axis, rows) for axis, (_, rows) in zip(axes.flat, groups, strict=True))

@@ -58,22 +58,6 @@ def best_epoch(rows: pd.DataFrame) -> int:
     return int(means.index.to_numpy()[means.argmin()]) if len(means) else int(rows["epoch"].max())
 
 
-def attention(rows: pd.DataFrame) -> Figure:
-    """Draw the mean attention weight per lag, with its range over refit months."""
-    models = model_order(rows["model"])
-    figure, axes = new_figure(2.6, 1, len(models), squeeze=False)
-    for axis, model in zip(axes.flat, models, strict=True):
-        own, look = rows[rows["model"] == model], look_of(model)
-        axis.bar(own["lag_days"], own["weight"], color=look.colour, alpha=0.75, width=0.8, label="mean over months")
-        axis.vlines(own["lag_days"], own["low"], own["high"], color=INK, linewidth=0.9, label="range over months")
-        axis.axhline(1 / len(own), color=INK, linewidth=0.8, linestyle=":", label="all days alike")
-        axis.set_xlabel("sessions before the origin")
-        axis.set_ylabel("attention weight")
-        title(axis, model)
-    legend_below(figure, axes.flat[0])
-    return figure
-
-
 def importance(rows: pd.DataFrame) -> Figure:
     """Draw the inputs whose permutation costs most, with one standard error to each side."""
     models = model_order(rows["model"])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from volassets.reporting import figures
 from volassets.reporting.figures import INK
-from volassets.reporting.plots.risk import RED_BAND
+from volassets.reporting.plots import risk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,16 +49,9 @@ def correlation_maps(matrices: Mapping[str, pd.DataFrame]) -> Figure:
 
 def returns_and_limit(rows: pd.DataFrame) -> Figure:
     """Draw returns, the 1 % value at risk and violations; columns target_date, outcome, value_at_risk_01."""
-    figure, axis = figures.new_figure(3.4)
-    broken = (rows["outcome"] < rows["value_at_risk_01"]).to_numpy(bool)
-    axis.plot(rows["target_date"], rows["outcome"], color=INK, linewidth=0.4, alpha=0.5)
-    axis.plot(rows["target_date"], rows["value_at_risk_01"], color=COLOUR, linewidth=1.0)
-    axis.plot(rows["target_date"][broken], rows["outcome"][broken], "o", color=RED_BAND, ms=3)
-    axis.set_ylabel("return of the session")
-    figures.percent(axis.yaxis)
-    axis.margins(x=0.01)
-    figures.dates(axis)
-    return figure
+    limit = rows["value_at_risk_01"]
+    drawn = rows.assign(value_at_risk=limit, violation=rows["outcome"] < limit)
+    return risk.returns_and_limit(drawn, {"color": COLOUR})
 
 
 def realised_and_forecast(rows: pd.DataFrame) -> Figure:

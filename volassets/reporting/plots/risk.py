@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from volassets.evaluation.risk_tests import RED, TRAFFIC_LIGHT_SESSIONS, YELLOW
 from volassets.reporting.figures import INK, dates, new_figure, percent
-from volassets.reporting.palette import look_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 GREEN_BAND, YELLOW_BAND, RED_BAND = "#2e7d32", "#f9a825", "#c62828"
 
 
-def returns_and_limit(rows: pd.DataFrame, model: str) -> Figure:
-    """Draw returns, the value at risk and the violations; columns target_date, outcome, value_at_risk, violation."""
+def returns_and_limit(rows: pd.DataFrame, line: Mapping[str, Any]) -> Figure:
+    """Draw returns, the value at risk as a `line` of matplotlib, and the violations.
+
+    Columns target_date, outcome, value_at_risk and violation.
+    """
     figure, axis = new_figure(3.4)
     when, broken = rows["target_date"], rows["violation"].to_numpy(bool)
     axis.plot(when, rows["outcome"], color=INK, linewidth=0.4, alpha=0.5)
-    axis.plot(when, rows["value_at_risk"], **look_of(model).line, linewidth=1.0)
+    axis.plot(when, rows["value_at_risk"], **line, linewidth=1.0)
     axis.plot(when[broken], rows["outcome"][broken], "o", color=RED_BAND, ms=3)
     axis.set_ylabel("return of the session")
     percent(axis.yaxis)
