@@ -9,20 +9,20 @@ from typing import Any
 import click
 import pandas as pd
 
+from volassets.market.freshness import severity
+from volassets.pipeline.freshness import BAR, FORECAST
 from volassets.pipeline.planner import MISSING, span, summary
 from volassets.reporting.console import print_frame
 from volassets.settings import Settings, load_settings
 
 SHOWN_LINES = 20
-# Sessions after which the newest bar or forecast is said to be old, and after which the command fails.
-WARN_AFTER, FAIL_AFTER = 1, 5
 FAILED = "FAILED"
 
 
 def status_command() -> int:
     """Print what is stored, what is missing or stale and why, and what to do about it; nothing is written.
 
-    Returns 1 where a newest bar or forecast is more than `FAIL_AFTER` sessions old.
+    Returns 1 where a newest bar or forecast is so old that it counts as a failure (`volassets.market.freshness`).
     """
     from volassets.orchestration.materializations import differences, recorded_versions
     from volassets.orchestration.orphaned_runs import orphaned_runs
@@ -70,15 +70,9 @@ def _portfolio_cells(settings: Settings, steps: Sequence[Any], months: dict[str,
 
 def _old(tickers: Sequence[Any]) -> list[str]:
     """Return which newest bars and forecasts are too old, in sessions of the ticker's calendar."""
-    ages = [
-        (t.ticker, what, age) for t in tickers for what, age in (("bar", t.behind), ("forecast", t.forecasts_behind))
-    ]
-    return [
-        f"{FAILED if age > FAIL_AFTER else 'warning'}: the newest {what} of {ticker} is {age} sessions old: "
-        f"`volassets run --ticker '{ticker}'`"
-        for ticker, what, age in ages
-        if age > WARN_AFTER
-    ]
+    words = {"warning": "warning", "error": FAILED}
+    found = [(severity(age.sessions), age) for ticker in tickers for age in ticker.ages]
+    return [f"{words[worst]}: {age.line}" for worst, age in found if worst]
 
 
 def _own_sources(settings: Settings) -> dict[str, list[str]]:
@@ -114,12 +108,13 @@ def _instance_file(settings: Settings) -> list[str]:
 
 def _row(ticker: Any, closed: Sequence[str] = ()) -> dict[str, Any]:
     missing, months = sum(cell.reason == MISSING for cell in ticker.cells), ticker.months
+    ages = {age.what: age.sessions for age in ticker.ages}
     if ticker.bars_to is None:
         state = "no bars yet"
     elif ticker.ticker in closed:
         state = "closed" if not ticker.cells else "closed, to refresh"
-    elif ticker.behind:
-        state = f"stale: {ticker.behind} {'session has' if ticker.behind == 1 else 'sessions have'} closed since"
+    elif behind := ages.get(BAR):
+        state = f"stale: {behind} {'session has' if behind == 1 else 'sessions have'} closed since"
     elif not months:
         state = "no month yet"
     else:
@@ -127,6 +122,8 @@ def _row(ticker: Any, closed: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "ticker": ticker.ticker,
         "bars to": "" if ticker.bars_to is None else f"{ticker.bars_to:%Y-%m-%d}",
+        "bar age": str(ages.get(BAR, "")),
+        "forecast age": str(ages.get(FORECAST, "")),
         "from": f"{months[0]:%Y-%m}" if months else "",
         "to": f"{months[-1]:%Y-%m}" if months else "",
         "months": len(months),

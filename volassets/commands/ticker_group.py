@@ -80,7 +80,7 @@ def remove_ticker(name: str) -> None:
 def rename_ticker(name: str, symbol: str) -> None:
     """Ask the source of NAME for SYMBOL from now on; history and results stay under NAME.
 
-    
+    \b
     Example:
       volassets tickers rename FB META
     """
@@ -98,7 +98,7 @@ def rename_ticker(name: str, symbol: str) -> None:
 def close_tickers(names: tuple[str, ...], reopen: bool) -> None:
     """Ask for no more bars of tickers that are traded no more; their history and results stay.
 
-    
+    \b
     Examples:
       volassets tickers close TWTR
       volassets tickers close TWTR --reopen

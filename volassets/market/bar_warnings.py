@@ -11,6 +11,7 @@ import pandas as pd
 from volassets.market.bars import COARSE_SHARE, factor_step
 from volassets.market.calendar import DEFAULT, SEVEN_DAYS, has_known_notation
 from volassets.market.findings import Check, Found, History, dates_text
+from volassets.market.freshness import FAIL_AFTER
 from volassets.market.suspect_ranges import TIMES, suspect_ranges
 
 SPLIT_MOVE = np.log(1.5)
@@ -25,7 +26,6 @@ STALE_OPEN_SHARE = 0.05
 STALE_OPEN_MOVE = 1e-6
 FLAT_SESSIONS = 20
 NO_VOLUME_SESSIONS = 252
-OLD_SESSIONS = 5
 RATIO_BOUNDS = (0.9, 1.1)
 
 
@@ -223,7 +223,7 @@ def _old(history: History) -> Found:
     last = history.dates[-1]
     missed = len(history.calendar.sessions(last, history.local_today - pd.Timedelta(days=1))) - 1
     return history.found(
-        (history.dates == last) & (missed > OLD_SESSIONS),
+        (history.dates == last) & (missed > FAIL_AFTER),
         f"the last bar is of {last:%Y-%m-%d}, {missed} sessions ago. Refresh the source if it should be up to date.",
     )
 

@@ -14,14 +14,14 @@ from volassets.market.calendar import SessionCalendar
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong with a ticker's bars.
+    """One thing that a check found, wrong with a ticker's bars or rows in most cases.
 
     Attributes
     ----------
     check : str
         Name of the check, stable, usable as a key.
-    severity : {"error", "warning"}
-        Errors stop the ticker.
+    severity : {"error", "warning", "note"}
+        Errors stop the ticker where the check blocks; with a note the check passes.
     message : str
         Value, rule and remedy.
     rows : DataFrame
@@ -29,7 +29,7 @@ class Finding:
     """
 
     check: str
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "note"]
     message: str
     rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from volassets.market.findings import Finding
 from volassets.pipeline.cells import Partition
+from volassets.pipeline.context import Context
 from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.price_steps import BARS_VALID
 from volassets.pipeline.state import State
@@ -15,6 +16,7 @@ from volassets.pipeline.step import Step
 from volassets.reporting.cell_text import is_missing
 
 SHOWN_ROWS = 20
+NOTE = "note"
 
 
 def evaluations(
@@ -25,7 +27,7 @@ def evaluations(
 ) -> Iterator[tuple[dg.AssetCheckKey, dg.AssetCheckEvaluation]]:
     """Yield the results of a step's checks, one per partition that was examined.
 
-    A check passes only where it found nothing; its severity is that of the worst finding.
+    A check passes only where it found nothing but notes; its severity is that of the worst finding.
     """
     refused = {item.partition: state.context.refusals.get(item.partition.ticker) for item in items if item.failures}
     asset = dg.AssetKey(step.name)
@@ -44,7 +46,7 @@ def evaluations(
                 dg.AssetCheckEvaluation(
                     asset_key=asset,
                     check_name=check.name,
-                    passed=not found,
+                    passed=not any(finding.severity != NOTE for finding in found),
                     severity=_severity(found),
                     description=_text(partition, found),
                     metadata=described(shown),
@@ -52,6 +54,17 @@ def evaluations(
                     partition=partition.key or None,
                 ),
             )
+
+
+def age_evaluations(context: Context, steps: Sequence[Step]) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield how old the newest bars and forecasts are at the context's moment, of every listed ticker with bars."""
+    context.load_bars(context.settings.tickers)
+    places = [Partition(ticker) for ticker in context.settings.tickers if not context.bars(ticker).empty]
+    state = State(context, [place.ticker for place in places])
+    for step in steps:
+        asked = {check.name: check.find(state, places) for check in step.checks if check.of_now} if places else {}
+        found = {place: {name: listed[place] for name, listed in asked.items()} for place in places}
+        yield from (evaluation for _, evaluation in evaluations(state, step, found if asked else {}, ()))
 
 
 def _refusal(error: Exception | None) -> list[Finding]:
@@ -67,13 +80,13 @@ def _text(partition: Partition, findings: Sequence[Finding]) -> str:
 
 
 def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:
-    failed = any(finding.severity == "error" for finding in findings)
-    return dg.AssetCheckSeverity.ERROR if failed or not findings else dg.AssetCheckSeverity.WARN
+    warned = {finding.severity for finding in findings} == {"warning"}
+    return dg.AssetCheckSeverity.WARN if warned else dg.AssetCheckSeverity.ERROR
 
 
 def described(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return a check's metadata: how many findings, their messages, the offending rows of each."""
-    metadata: dict[str, Any] = {"findings": len(findings)}
+    metadata: dict[str, Any] = {"findings": sum(finding.severity != NOTE for finding in findings)}
     if findings:
         listed = [{"severity": finding.severity, "message": finding.message} for finding in findings]
         metadata["messages"] = table_of(pd.DataFrame(listed), len(listed))

@@ -1,5 +1,6 @@
 """What the daemon does between schedules: follow updates, report failed runs, close killed ones."""
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +13,11 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from volassets.clock import utc_now
 from volassets.notifications import notify, run_message
 from volassets.object_io import is_url, remove_drafts
+from volassets.orchestration.check_results import age_evaluations
 from volassets.orchestration.jobs import COMMAND_LINE, SCHEDULE_TAG, STARTED_TAG, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.orchestration.run_findings import events_of, failed_checks, run_findings
+from volassets.pipeline.context import Context
 from volassets.pipeline.run_events import CHECK, FAILED
 from volassets.pipeline.steps import Step, following
 from volassets.settings import Settings, load_settings
@@ -28,6 +31,8 @@ RELOADING = "the settings have changed since the definitions were loaded: loadin
 # The tick has to be over: the server that evaluates it is replaced by the new one.
 RELOAD_AFTER_SECONDS = 2.0
 RELOAD_SECONDS = 120
+# A session closes once a day, at another hour on every exchange.
+AGES_SECONDS = 900
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
@@ -78,6 +83,26 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "no run was killed")
 
     @dg.sensor(
+        name="watch_ages",
+        minimum_interval_seconds=AGES_SECONDS,
+        default_status=RUNNING,
+        description="Says on the checks bars_current and forecasts_current how many sessions old the newest bar and "
+        "forecast of every ticker are, whenever that changes.",
+    )
+    def watch_ages(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        said = json.loads(context.cursor or "{}")
+        found, texts = [], {}
+        with Context(settings) as opened:
+            for evaluation in age_evaluations(opened, steps):
+                name = f"{evaluation.check_name}|{evaluation.partition}"
+                texts[name] = evaluation.description
+                if said.get(name) != evaluation.description:
+                    found.append(evaluation)
+        if not found:
+            return dg.SkipReason("no age has changed")
+        return dg.SensorResult(asset_events=found, cursor=json.dumps(texts))
+
+    @dg.sensor(
         name="watch_settings",
         minimum_interval_seconds=30,
         default_status=RUNNING,
@@ -103,7 +128,7 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         description="Compares the models of a ticker again when its forecasts were materialized, whoever asked for "
         "them, and the panel when the comparisons are done; also after a run in which other tickers failed.",
     )
-    return [follow, tell_failures, tell_findings, close_killed, watch_settings]
+    return [follow, tell_failures, tell_findings, close_killed, watch_ages, watch_settings]
 
 
 def _tell(settings: Settings, context: dg.RunStatusSensorContext, message: Mapping[str, object]) -> None:

@@ -16,6 +16,7 @@ from volassets.market.suspect_ranges import suspect_ranges
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.freshness import FORECAST, current_check
 from volassets.pipeline.issued_record import parted
 from volassets.pipeline.risk_steps import BACKTESTS
 from volassets.pipeline.state import FEATURES, State
@@ -72,6 +73,7 @@ def comparison_steps(_settings: Settings, models: tuple[Model, ...]) -> Iterator
             Check("intervals_cover", "Whether realised coverage is what the intervals promise.", coverage),
             Check("no_leakage", "Whether an audit for leakage was run, and what the last one found.", leakage),
             Check("issued_stands", "Whether what was issued on the day is what is stored now.", parted),
+            current_check(FORECAST),
         ),
         cells_per_job=1,
         **shared,

@@ -65,7 +65,7 @@ class Executor:
     def _examined(self, step: Step, done: list[PartitionResult]) -> Iterator[PartitionResult]:
         """Add what the checks of the step find; a blocking one fails its partition."""
         places = [item.partition for item in done if not item.failures and not item.nothing]
-        for check in step.checks:
+        for check in (each for each in step.checks if not each.of_now):
             found = check.find(self._state, places) if places else {}
             for item in done:
                 if item.partition not in found:

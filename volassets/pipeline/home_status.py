@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from volassets.pipeline.cells import Cell, Partition, Scope
 from volassets.pipeline.context import Context
+from volassets.pipeline.freshness import Age, ages
 from volassets.pipeline.planner import CHANGED, PlannedCell, plan
-from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions, is_closed
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.timing import months_between
 
 # Tickers are read many at once, so that 400 of them take seconds, and not all, to spare memory.
 AT_ONCE = 100
-NEWEST = "SELECT ticker, max(origin_date) AS last FROM forecasts WHERE list_contains($tickers, ticker) GROUP BY ticker"
 
 
 @dataclass(frozen=True)
@@ -28,32 +27,28 @@ class TickerStatus:
     ----------
     bars_to : Timestamp or None
         Last stored bar.
-    behind : int
-        Sessions that have closed since.
     refused : str
         Why the source's last answer was not taken; empty where it was.
     months : list of Timestamp
         Stored refit months, in order.
     cells : list of PlannedCell
         Missing and stale cells of the stored months and those between them, features and comparison included.
-    forecasts_behind : int
-        Sessions that have closed since the day of the newest forecast; 0 where there is none.
+    ages : list of Age
+        How old the newest bar and the newest forecast are; empty where bars do not grow by themselves.
     """
 
     ticker: str
     bars_to: pd.Timestamp | None
-    behind: int
     refused: str
     months: list[pd.Timestamp]
     cells: list[PlannedCell]
-    forecasts_behind: int = 0
+    ages: list[Age] = field(default_factory=list)
 
 
 def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State, list[TickerStatus]]]:
     """Yield the state of the listed tickers in portions, each with the state that it was read from.
 
-    The context's `now` decides which sessions have closed. Bars of files do not grow by themselves, nor do those of
-    closed tickers: they are never behind.
+    The context's `now` decides which sessions have closed.
     """
     listed = context.settings.tickers
     for start in range(0, len(listed), AT_ONCE):
@@ -62,23 +57,23 @@ def read_status(context: Context, steps: Sequence[Step]) -> Iterator[tuple[State
         context.load_bars(tickers)
         quality = context.warehouse.read("data_quality", ticker=list(tickers), severity="error")
         refused = quality.groupby("ticker")["message"].agg(" ".join).to_dict()
-        newest = context.warehouse.query(NEWEST, {"tickers": list(tickers)}).set_index("ticker")["last"]
+        by_ticker: dict[str, list[Age]] = {ticker: [] for ticker in tickers}
+        for age in ages(context, tickers):
+            by_ticker[age.ticker].append(age)
         yield (
             state,
-            [_ticker_status(state, steps, ticker, refused.get(ticker, ""), newest.get(ticker)) for ticker in tickers],
+            [_ticker_status(state, steps, ticker, refused.get(ticker, ""), by_ticker[ticker]) for ticker in tickers],
         )
         context.forget(tickers)
 
 
-def _ticker_status(
-    state: State, steps: Sequence[Step], ticker: str, refused: str, newest: pd.Timestamp | None
-) -> TickerStatus:
-    context, known = state.context, state.context.ticker(ticker)
+def _ticker_status(state: State, steps: Sequence[Step], ticker: str, refused: str, found: list[Age]) -> TickerStatus:
+    known = state.context.ticker(ticker)
     grid = [(step, model) for step in steps if step.scope is Scope.TICKER_MONTH for model in step.variants]
     stored = (state.months(step.table, ticker, model.name if model else "") for step, model in grid)
     months = sorted({month for listed in stored for month in listed})
     if known.bars.empty:
-        return TickerStatus(ticker, None, 0, refused, months, [])
+        return TickerStatus(ticker, None, refused, months, [])
     cells: list[PlannedCell] = []
     if months:
         whole = {ticker: months_between(months[0], months[-1])}
@@ -88,8 +83,4 @@ def _ticker_status(
             place = Partition(ticker)
             compared = (step for step in steps if step.scope is Scope.TICKER and step.has_page)
             cells += [PlannedCell(Cell(s.name, place), CHANGED) for s in compared if state.stored(s, place)]
-    if context.settings.source_of(ticker).source in LOCAL_SOURCES or is_closed(context, ticker):
-        return TickerStatus(ticker, known.index[-1], 0, refused, months, cells)
-    behind = len(closed_sessions(context, ticker))
-    later = 0 if newest is None else behind + int((known.index > pd.Timestamp(newest)).sum())
-    return TickerStatus(ticker, known.index[-1], behind, refused, months, cells, later)
+    return TickerStatus(ticker, known.index[-1], refused, months, cells, found)

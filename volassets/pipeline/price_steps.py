@@ -12,6 +12,7 @@ from volassets.features.feature_table import build_features
 from volassets.market.findings import Finding
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.freshness import BAR, current_check
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Output, Step
 from volassets.settings import Settings
@@ -40,6 +41,7 @@ def price_steps(settings: Settings, _models: tuple[Model, ...]) -> Iterator[Step
         checks=(
             Check(BARS_VALID, "Whether bars break a rule; refused ones are not stored.", refused, blocking=True),
             Check("bars_plausible", "Whether something about the bars looks odd.", odd),
+            current_check(BAR),
         ),
     )
     yield Step(

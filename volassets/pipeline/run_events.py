@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from volassets.market.bar_warnings import OLD_SESSIONS
+from volassets.market.freshness import severity
 from volassets.pipeline.context import Context
-from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
+from volassets.pipeline.freshness import BAR, ages
 
 FAILED, CHECK, VIOLATION, STALE = "failed", "failed check", "value-at-risk violation", "stale"
 # The headline model's forecast of the newest session alone: earlier ones were reported when they came.
@@ -38,14 +38,4 @@ def stale_prices(context: Context, tickers: Sequence[str]) -> list[str]:
 
     `context.now` decides which sessions have closed; bars of files do not grow by themselves and are never old.
     """
-    context.load_bars(tickers)
-    found = []
-    for ticker in tickers:
-        if context.settings.source_of(ticker).source in LOCAL_SOURCES or context.bars(ticker).empty:
-            continue
-        behind = len(closed_sessions(context, ticker))
-        if behind > OLD_SESSIONS:
-            found.append(
-                f"{ticker}: the newest bar is of {context.bars(ticker).index[-1]:%Y-%m-%d}, {behind} sessions ago"
-            )
-    return found
+    return [age.line for age in ages(context, tickers) if age.what == BAR and severity(age.sessions) == "error"]

@@ -89,13 +89,15 @@ class Check:
     """What is examined of a step's stored rows.
 
     `find` returns the findings per partition: empty for a good one; a partition that it could not examine is left
-    out. A finding of a blocking check stops what follows.
+    out. A finding of a blocking check stops what follows. One that is `of_now` asks how old something is at this
+    moment: the daemon asks it, and whoever wants to know, but no run.
     """
 
     name: str
     description: str
     find: Find
     blocking: bool = False
+    of_now: bool = False
 
 
 @dataclass(frozen=True)

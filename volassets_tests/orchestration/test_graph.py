@@ -41,11 +41,13 @@ ASSETS = [
     "transformer_forecasts",
 ]
 CHECKS = {
+    "bars_current": ("raw_prices", False),
     "bars_plausible": ("raw_prices", False),
     "bars_valid": ("raw_prices", True),
     "benchmark_forecasts_sane": ("benchmark_forecasts", False),
     "combined_forecasts_sane": ("combined_forecasts", False),
     "features_finite": ("realized_vol_features", True),
+    "forecasts_current": ("comparison_reports", False),
     "garch_fits_converged": ("garch_fits", False),
     "garch_forecasts_sane": ("garch_forecasts", False),
     "intervals_cover": ("comparison_reports", False),
@@ -74,7 +76,7 @@ def test_names_of_everything(home: Path) -> None:
     checks = {key.name: (key.asset_key.to_user_string(), graph.get(key).blocking) for key in graph.asset_check_keys}
     assert checks == CHECKS
     assert sorted(s.name for s in repository.schedule_defs) == ["daily_update", "monthly_refit", "refresh_prices"]
-    sensors = ["close_killed", "follow_updates", "tell_failures", "tell_findings", "watch_settings"]
+    sensors = ["close_killed", "follow_updates", "tell_failures", "tell_findings", "watch_ages", "watch_settings"]
     assert sorted(s.name for s in repository.sensor_defs) == sensors
     assert all(s.description for s in (*repository.sensor_defs, *repository.schedule_defs))
     jobs = sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__"))

@@ -64,7 +64,7 @@ def test_downloaded_prices_are_old_after_five_closed_sessions_and_files_never(se
         with Context(settings, now=datetime(2016, 1, day, 3, tzinfo=UTC)) as context:
             lines = stale_prices(context, ["AAA", "BBB"])
             assert bool(lines) is reported
-    assert lines == ["AAA: the newest bar is of 2016-01-11, 6 sessions ago"]
+    assert lines == ["AAA: the newest bar is of 2016-01-11, 6 sessions old: `volassets run --ticker 'AAA'`"]
     local = load_settings(settings.home, {"source": "bundled", "tickers": ("AAA",)}, environment={})
     with Context(local, now=datetime(2020, 1, 1, tzinfo=UTC)) as context:
         assert not stale_prices(context, ["AAA"])

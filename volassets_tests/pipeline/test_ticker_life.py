@@ -109,7 +109,7 @@ def test_a_closed_ticker_is_not_asked_for_and_never_late(home: Path) -> None:
     def late() -> list[int]:
         settings = load_settings(overrides={"source": "yfinance", "csv_dir": ""})
         listed = read_status(Context(settings, now=LATER), steps(settings))
-        return [ticker.behind for _, portion in listed for ticker in portion]
+        return [max((age.sessions for age in ticker.ages), default=0) for _, portion in listed for ticker in portion]
 
     def run(force: bool) -> None:
         runner = Runner(load_settings(), source, lambda _: None, LATER)

@@ -172,6 +172,20 @@ def test_a_name_switches_its_line_and_a_heading_sorts(browser: Browser, pages: d
     assert len(set(found["ascending"])) > 1
 
 
+def test_the_ages_of_the_newest_bar_and_forecast_are_counted_when_the_page_is_read(
+    browser: Browser, pages: dict[str, str]
+) -> None:
+    spans = re.findall(r'data-sessions="[^"]*"', pages["ticker"])
+    assert len(spans) == 2
+    for passed, shown in [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions"), (5, "5 sessions"), (6, "6 sessions")]:
+        days = " ".join([*(f"2020-01-0{day}" for day in range(1, passed + 1)), "2999-01-01"])
+        page = re.sub(r'data-sessions="[^"]*"', f'data-sessions="{days}"', pages["ticker"])
+        printed = browser.run(page, "--dump-dom").stdout
+        found = re.findall(r'<span data-sessions=[^>]*?(?: class="(\w*)")?>([^<]*)</span>', printed)
+        kind = "bad" if passed > 5 else "old" if passed > 1 else ""
+        assert found == [(kind, f"{shown} old today" + (": too old" if kind == "bad" else ""))] * 2
+
+
 def test_dark_and_light_follow_the_system(browser: Browser, pages: dict[str, str]) -> None:
     light = browser.measure(pages["ticker"], 1000, "--blink-settings=preferredColorScheme=1")
     dark = browser.measure(pages["ticker"], 1000, "--blink-settings=preferredColorScheme=0")

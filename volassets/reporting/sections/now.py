@@ -1,4 +1,4 @@
-"""The first screen: the next session's numbers, from which model, how old the bars are, this year, the data."""
+"""The first screen: the next session's numbers, from which model, how old everything is, this year, the data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from volassets.evaluation.verdict import headline_text
 from volassets.market.calendar import calendar_for
+from volassets.market.freshness import FAIL_AFTER, WARN_AFTER
 from volassets.reporting import html
 from volassets.reporting.html import Section, TableColumn, percent
 from volassets.reporting.page_data import TickerData
@@ -21,7 +22,7 @@ MOST_FINDINGS = 3
 
 def now(data: TickerData) -> Section:
     """Return what is asked first: tomorrow's volatility, value at risk and shortfall, and how far to trust them."""
-    answers = [*_numbers(data), _bars(data), _this_year(data), _data(data)]
+    answers = [*_numbers(data), _bars(data), _forecasts(data), _this_year(data), _data(data)]
     note = html.missing(OLD) if len(data.newest) and data.newest["old"].any() else ""
     return Section("now", "Now", f'{note}<dl class="answers">{"".join(answers)}</dl>')
 
@@ -89,12 +90,28 @@ def _bars(data: TickerData) -> str:
     if data.bars.empty:
         return _answer("Newest bar", "–", f"No bars of {data.ticker} are stored: run it first.")
     newest = pd.Timestamp(data.bars["date"].iloc[-1])
-    calendar, following = calendar_for(data.ticker, data.settings.calendars), [newest]
+    following = _sessions_after(data, newest)
+    return _answer("Newest bar", f"{newest:%Y-%m-%d}", f"The session after it is {following[0]}. ", _age(following))
+
+
+def _forecasts(data: TickerData) -> str:
+    if data.newest.empty:
+        return _answer("Newest forecast", "–", _nothing(data))
+    made = pd.Timestamp(data.newest["origin_date"].max())
+    following = _sessions_after(data, made)
+    return _answer("Newest forecast", f"{made:%Y-%m-%d}", "Made at the close of that day. ", _age(following))
+
+
+def _sessions_after(data: TickerData, day: pd.Timestamp) -> list[str]:
+    calendar, following = calendar_for(data.ticker, data.settings.calendars), [day]
     for _ in range(COUNTED_SESSIONS):
         following.append(calendar.next_session(following[-1]))
-    sessions = " ".join(f"{day:%Y-%m-%d}" for day in following[1:])
-    text = f"The session after it is {following[1]:%Y-%m-%d}. "
-    return _answer("Newest bar", f"{newest:%Y-%m-%d}", text, f'<span data-sessions="{sessions}"></span>')
+    return [f"{each:%Y-%m-%d}" for each in following[1:]]
+
+
+def _age(following: list[str]) -> str:
+    """Return the place where the page, when it is read, says how many of these sessions have closed."""
+    return f'<span data-sessions="{" ".join(following)}" data-warn="{WARN_AFTER}" data-fail="{FAIL_AFTER}"></span>'
 
 
 def _this_year(data: TickerData) -> str:

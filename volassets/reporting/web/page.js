@@ -49,13 +49,14 @@
     }
   }
 
-  // Counted when the page is read: the sessions after the newest bar are in the page, the day is the reader's.
+  // Counted when the page is read: the sessions that follow are in the page, the day is the reader's.
   for (const age of document.querySelectorAll("[data-sessions]")) {
     const sessions = age.dataset.sessions.split(" ");
     const today = new Date().toISOString().slice(0, 10);
     const passed = sessions.filter((session) => session < today).length;
     const many = passed === sessions.length ? `at least ${passed}` : String(passed);
-    age.textContent = `${many} session${passed === 1 ? "" : "s"} old today`;
-    if (passed > 1) age.classList.add("bad");
+    const failed = passed > +age.dataset.fail;
+    age.textContent = `${many} session${passed === 1 ? "" : "s"} old today${failed ? ": too old" : ""}`;
+    if (passed > +age.dataset.warn) age.classList.add(failed ? "bad" : "old");
   }
 })();
