@@ -41,6 +41,7 @@ class LstmReference(Model):
     kind: ClassVar[str] = "pytorch"
     uses_selection: ClassVar[bool] = True
     has_importance: ClassVar[bool] = True
+    has_validation: ClassVar[bool] = True
 
     hidden: Annotated[int, Field(ge=1, le=1024, description="Units per LSTM layer.")] = 64
     layers: Annotated[int, Field(ge=1, le=8, description="LSTM layers.")] = 2
@@ -124,6 +125,7 @@ class LstmReference(Model):
             trainer.fit(cut(tensors, 0, n_train), cut(tensors, n_train, n_validation))
             fitted = trainer.predict(tensors[0])[0].double().numpy()
         bias = (targets / fitted**2).sum(axis=1) / realised.sum(axis=1)
+        corrected = fitted**2 * (bias if self.bias_correction else np.ones(len(bias)))[:, None] / TRADING_DAYS
         return new_fit(
             self,
             window,
@@ -139,6 +141,9 @@ class LstmReference(Model):
             message="" if trainer.best_epoch < self.epochs else f"still better at the last epoch, {self.epochs}",
             tensors=weights_of(network),
             history=trainer.history_frame(),
+            validation=_validation(
+                window, days.index[rows[n_train:]], corrected[:, n_train:], variances[:, rows[n_train:]]
+            ),
             computed_on=machine_kind(trainer.device, "bfloat16" if network.short else "float32"),
         )
 
@@ -181,8 +186,24 @@ class LstmReference(Model):
         sizes = {"hidden": self.hidden, "layers": self.layers, "days": self.sequence_length}
         return ReferenceLstm(inputs, horizons, **sizes, dropout=self.dropout, loss=self.loss, short=short)
 
+    def n_parameters(self, inputs: int, horizons: int) -> int:
+        """Return how many numbers a network of `inputs` and `horizons` learns, without making one."""
+        # A layer of PyTorch has four gates, each with weights for input and state and two biases.
+        widths = [inputs] + [self.hidden] * (self.layers - 1)
+        recurrent = sum(4 * self.hidden * (width + self.hidden + 2) for width in widths)
+        return recurrent + (self.hidden + 1) * horizons
+
     def _restored(self, fit: Fit) -> ReferenceLstm:
         return load_weights(self.network(len(fit.parameters["features"]), len(fit.horizons)), fit.tensors)
+
+
+def _validation(window: Window, days: pd.Index, forecast: np.ndarray, outcome: np.ndarray) -> pd.DataFrame:
+    """Return `Fit.validation` of variances (horizons, rows); an outcome that reaches over the cut-off is NaN."""
+    frames = [
+        pd.DataFrame({"horizon": horizon, "origin_date": days, "variance": own, "realized_variance": came})
+        for horizon, own, came in zip(window.horizons, forecast, outcome, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True).dropna(ignore_index=True)
 
 
 @plain_dataclass(frozen=True)

@@ -93,6 +93,9 @@ class Fit:
         Weights of a network, kept in a checkpoint.
     history : DataFrame or None
         Columns seed, epoch, train_loss, validation_loss, learning_rate.
+    validation : DataFrame or None
+        What the fit gives on the rows that its training stopped on, with what came of them before the cut-off: columns
+        horizon, origin_date, variance and realized_variance, daily and decimal; only with `has_validation`.
     members : mapping of str to FittedModel
         Members of a combination; not stored.
     computed_on : str
@@ -115,6 +118,7 @@ class Fit:
     message: str = ""
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     history: pd.DataFrame | None = None
+    validation: pd.DataFrame | None = None
     members: Mapping[str, FittedModel] = field(default_factory=dict)
     computed_on: str = ""
 
@@ -139,8 +143,9 @@ class Model(ABC):
         One fit is about one ticker and month, or about one month over all tickers (`PooledModel`).
     stored_fits : bool
         False where fitting again is as cheap as reading.
-    uses_selection, has_attention, has_importance : bool
-        Whether `Window.selection` is needed, and whether `attention` and `probe` are implemented.
+    uses_selection, has_attention, has_importance, has_validation : bool
+        Whether `Window.selection` is needed, whether `attention` and `probe` are implemented, and whether a fit has
+        `Fit.validation`.
     history : int or None
         Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``. A `PooledModel` takes
         it for its pool, and forecasts a ticker with ``short_history`` bars.
@@ -156,6 +161,7 @@ class Model(ABC):
     uses_selection: ClassVar[bool] = False
     has_attention: ClassVar[bool] = False
     has_importance: ClassVar[bool] = False
+    has_validation: ClassVar[bool] = False
     history: ClassVar[int | None] = None
 
     @property

@@ -23,6 +23,7 @@ from volassets.settings import Settings
 from volassets.warehouse.schema import tables
 
 FEATURES = "realized_vol_features"
+VALIDATION, SHOWN_SCORES = "validation_scores", ("n", "rmse", "mae", "r2", "qlike")
 UNCHANGED = "unchanged; `force` computes it again"
 _PROXY = ((FEATURES, "proxy_variance"), (FEATURES, "ratio"))
 Sources = tuple[tuple[str, str], ...]
@@ -125,6 +126,7 @@ def describe(
     newest = {place.ticker: place for place in sorted(described, key=in_time)}
     for ticker, partition in newest.items():
         described[partition].update(lineage(step))
+        described[partition].update(_validation(state, step, partition))
         if with_pictures and len(tickers) <= PAGES_AT_ONCE:
             described[partition].update(pictures.of_step(state.context, step, ticker))
     return described
@@ -221,6 +223,15 @@ def _features(state: State, item: PartitionResult) -> dict[str, Any]:
     described: dict[str, Any] = {"columns": features.shape[1]}
     ratio = float(features["ratio"].iloc[-1])
     return described | ({"proxy_ratio": ratio} if np.isfinite(ratio) else {})
+
+
+def _validation(state: State, step: Step, partition: Partition) -> dict[str, Any]:
+    """Return the scores of a refit's networks on their validation rows."""
+    if VALIDATION not in step.tables:
+        return {}
+    place = {"ticker": partition.ticker, "refit_month": partition.month}
+    rows = state.context.warehouse.read(VALIDATION, columns=["model", "horizon", *SHOWN_SCORES], **place)
+    return {"validation": scores_table(rows)} if len(rows) else {}
 
 
 def _comparison(state: State, item: PartitionResult) -> dict[str, Any]:

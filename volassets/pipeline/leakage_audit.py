@@ -95,6 +95,8 @@ def _audited_rows(memory: MemoryRun, step: Step, place: Partition) -> Iterator[p
             rows["weights"] = hashlib.sha256(b"".join(output.files.values())).hexdigest()
         if "training_history" in output.tables:
             rows["history"] = output.tables["training_history"].to_json(double_precision=15)
+        if "validation_forecasts" in output.tables:
+            rows["validation"] = output.tables["validation_forecasts"].to_json(double_precision=15)
         known = rows.get("origin_date", before)
         named = {"model": model.name} if model else {}
         yield rows.reset_index(drop=True).assign(**named, month=place.month, known_at=known)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.evaluation import row_checks
+from volassets.evaluation.validation import validation_scores
 from volassets.evaluation.walk_forward import forecast_month
 from volassets.models.fit_storage import encode_checkpoint, fit_from_row, fit_to_row, read_checkpoint
 from volassets.models.protocol import Fit, FittedModel, Model, PooledModel, Window
@@ -24,6 +25,7 @@ from volassets.settings import Settings
 from volassets.timing import origins_of_month
 
 SELECTION, IMPORTANCE = "selected_features", "feature_importance"
+VALIDATION = ("validation_scores", "validation_forecasts")
 # Owner of the checkpoints of fits over all tickers; no ticker has this name.
 POOL = "_pool"
 FIT_NUMBERS = """
@@ -104,7 +106,7 @@ def _fits(settings: Settings, family: str, members: Sequence[Model]) -> Iterator
     yield Step(
         name=table,
         scope=Scope.MONTH if pooled else Scope.TICKER_MONTH,
-        tables=(table, "training_history"),
+        tables=(table, "training_history", *(VALIDATION if any(model.has_validation for model in members) else ())),
         upstream=(FEATURES, *_selection(own)),
         description=f"Fits of {_names(own)} on the bars before each refit month.\n\n"
         "Grain: one row per ticker, refit month and model, with parameters, convergence and, for networks, "
@@ -250,7 +252,21 @@ def _stored_fits(inputs: Inputs, fits: Mapping[str, Fit], seconds: float) -> Out
     tables = {f"{model.family}_fits": pd.DataFrame(rows)}
     if history:
         tables["training_history"] = pd.concat(history, ignore_index=True)
+    if model.has_validation:
+        tables |= _validation_tables(inputs, fits)
     return Output(tables, files)
+
+
+def _validation_tables(inputs: Inputs, fits: Mapping[str, Fit]) -> dict[str, pd.DataFrame]:
+    listed: dict[str, list[pd.DataFrame]] = {name: [] for name in VALIDATION}
+    for ticker, fit in fits.items():
+        if fit.validation is not None and len(fit.validation):
+            sessions = inputs.calendars[ticker].sessions_per_year
+            for name, rows in zip(
+                VALIDATION, (validation_scores(fit.validation, sessions), fit.validation), strict=True
+            ):
+                listed[name].append(rows.assign(ticker=ticker))
+    return {name: pd.concat(frames, ignore_index=True) for name, frames in listed.items() if frames}
 
 
 def forecast_rows(inputs: Inputs) -> Output:

@@ -25,6 +25,7 @@ from volassets.warehouse.schema_issued import ISSUED_TABLES
 from volassets.warehouse.schema_portfolio import PORTFOLIO_TABLES
 from volassets.warehouse.schema_reports import REPORT_TABLES
 from volassets.warehouse.schema_risk import RISK_TABLES
+from volassets.warehouse.schema_validation import VALIDATION_TABLES
 
 if TYPE_CHECKING:
     from volassets.settings import Settings
@@ -41,8 +42,8 @@ def tables(settings: Settings) -> dict[str, Table]:
     listed += [LAG_ANALYSIS, SELECTED_FEATURES]
     listed += [_fits(family) for family in families(stored_fits=True)]
     listed += [_forecasts(family) for family in families()]
-    listed += [TRAINING_HISTORY, FEATURE_IMPORTANCE, ATTENTION, *RISK_TABLES, *ISSUED_TABLES, *REPORT_TABLES]
-    listed += [*PORTFOLIO_TABLES, SCHEMA_VERSION_TABLE]
+    listed += [TRAINING_HISTORY, *VALIDATION_TABLES, FEATURE_IMPORTANCE, ATTENTION]
+    listed += [*RISK_TABLES, *ISSUED_TABLES, *REPORT_TABLES, *PORTFOLIO_TABLES, SCHEMA_VERSION_TABLE]
     return {table.name: table for table in listed}
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from volassets.errors import InputError
+from volassets.evaluation.validation import validation_scores
 from volassets.features.catalogue import RECIPE
 from volassets.models.lstm_reference import LstmReference, SelectedInputs
 from volassets.models.protocol import TRADING_DAYS, Fit, Window
@@ -126,3 +127,34 @@ def test_no_feature_and_no_rows_are_refused(sp500_features: pd.DataFrame, window
 def test_window_without_selection_is_refused(sp500_features: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="selection"):
         SMALL.fit(window_of(sp500_features, MONTH))
+
+
+def test_validation_is_what_the_fit_forecasts_on_its_last_rows(window: Window, fit: Fit) -> None:
+    """The rows end with the last realised label before the cut-off, and hold no outcome of it or later."""
+    rows = fit.validation
+    for horizon in window.horizons:
+        own = rows[rows["horizon"] == horizon].set_index("origin_date")
+        label = window.target(horizon)
+        assert own.index[-1] == label.dropna().index[-1]
+        assert len(own) == fit.parameters["n_validation"] - (horizon - 1)
+        np.testing.assert_array_equal(own["realized_variance"], label[own.index])
+        forecast = SMALL.forecast(fit, window.features, pd.DatetimeIndex(own.index))[horizon]
+        np.testing.assert_allclose(own["variance"], forecast, rtol=1e-5)
+
+
+def test_validation_scores_are_the_formulas(fit: Fit) -> None:
+    found = validation_scores(fit.validation, 365).set_index("horizon")
+    rows = fit.validation[fit.validation["horizon"] == 5]
+    y, f = rows["realized_variance"].to_numpy(), rows["variance"].to_numpy()
+    error = np.sqrt(365 * f) - np.sqrt(365 * y)
+    assert found.loc[5, "n"] == len(rows)
+    assert found.loc[5, "rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
+    assert found.loc[5, "mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-12)
+    assert found.loc[5, "r2"] == pytest.approx(1 - np.sum(error**2) / (365 * np.var(np.sqrt(y)) * len(y)), rel=1e-12)
+    assert found.loc[5, "qlike"] == pytest.approx(np.mean(y / f - np.log(y / f) - 1), rel=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_number_of_parameters_is_the_networks(layers: int) -> None:
+    model = LstmReference(hidden=5, layers=layers)
+    assert model.n_parameters(7, 3) == sum(tensor.numel() for tensor in model.network(7, 3).parameters())

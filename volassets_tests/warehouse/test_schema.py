@@ -25,6 +25,7 @@ CONTRACT = {
     "seconds checkpoint data_hash code_version",
     "forecasts": "ticker refit_month model origin_date target_date horizon variance volatility lower upper data_hash",
     "training_history": "ticker refit_month model seed epoch train_loss validation_loss learning_rate",
+    "validation_scores": "ticker refit_month model horizon n rmse mae r2 qlike",
     "realized": "ticker origin_date target_date horizon proxy_variance squared_return ratio suspect",
     "suspect_days": "ticker date",
     "forecast_losses": "ticker model horizon origin_date target_date variance realized_variance qlike squared_error",

@@ -6,12 +6,23 @@ from html import escape
 
 from volassets.reporting import html
 from volassets.reporting.charts import others as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.charts.validation import validation_scatter, validation_series
 from volassets.reporting.html import Section, TableColumn, with_charts
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.palette import look_of, model_order
+from volassets.reporting.validation_record import Validation, newest_validations
 
 NETWORK_FAMILIES = ("lstm", "transformer")
 SHOWN_FEATURES = 12
+VALIDATION = {
+    "horizon": TableColumn("sessions ahead", html.count),
+    "n": TableColumn("rows", html.count),
+    "rmse": TableColumn("RMSE", html.decimals(4)),
+    "mae": TableColumn("MAE", html.decimals(4)),
+    "r2": TableColumn("R2", html.decimals(3)),
+    "qlike": TableColumn("QLIKE", html.decimals(3)),
+}
 IMPORTANCE = {
     "feature": TableColumn("input"),
     "delta_qlike": TableColumn("rise of QLIKE", html.decimals(4)),
@@ -30,7 +41,37 @@ def training(data: TickerData) -> Section:
         if rows["validation_loss"].notna().any()
         else "The number of epochs is fixed and no rows are held back, so the last epoch is the one used."
     )
-    return with_charts("training", title, charts.training(rows, caption))
+    validations = [part for record in newest_validations(data) for part in _validation(record)]
+    return with_charts("training", title, [*charts.training(rows, caption), *validations])
+
+
+def _validation(record: Validation) -> list[str | Chart]:
+    """Return the validation of one model's newest refit: what it is made of, its scores, two charts."""
+    month = f"{record.month:%Y-%m}"
+    parts: list[str | Chart] = [
+        f"<h3>{escape(record.model)}: validation of the refit {month}</h3>",
+        html.paragraph(f"The network: {record.made_of}."),
+    ]
+    if record.rows.empty:
+        remedy = f"volassets run --from {month} --to {month} --models {record.model} --force"
+        text = f"Its fit was stored by a release without validation scores: `{remedy}` fits it again."
+        return [*parts, html.missing(text)]
+    first, last = record.rows["origin_date"].min(), record.rows["origin_date"].max()
+    note = (
+        f"Scores on the last rows before the month, {first:%Y-%m-%d} to {last:%Y-%m-%d}. They are no test: training "
+        "stops where their loss is lowest. The leaderboard has what came after the refits."
+    )
+    return [
+        *parts,
+        html.paragraph(note, "note"),
+        html.table(record.scores, VALIDATION),
+        validation_series(
+            record, f"{record.model}: actual and predicted volatility on the validation rows, by origin."
+        ),
+        validation_scatter(
+            record, f"{record.model}: actual over predicted volatility at the shortest horizon; on the line they agree."
+        ),
+    ]
 
 
 def attention(data: TickerData) -> Section:
