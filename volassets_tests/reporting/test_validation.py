@@ -7,6 +7,7 @@ import pytest
 
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
+from volassets.reporting.charts.chart import payload
 from volassets.reporting.page_data import TickerData
 from volassets.reporting.sections import networks
 from volassets.settings import Settings, load_settings
@@ -60,6 +61,7 @@ def test_the_page_shows_the_newest_refit(store: Warehouse, settings: Settings) -
     _, series, scatter = section.charts
     assert [line["label"] for line in series.spec["series"][:2]] == ["actual", "predicted"]
     assert len(series.spec["x"]) == newest["n"].max()
+    assert f'"validation-{MODEL}"' in payload(section.charts)
     predicted, diagonal = scatter.spec["x"], scatter.spec["series"][1]["values"]
     assert (predicted == diagonal).all()
     assert (pd.Series(predicted).diff().dropna() >= 0).all()

@@ -17,7 +17,7 @@ def validation_series(record: Validation, caption: str) -> Chart:
     series: list[dict[str, Any]] = []
     for horizon in horizons:
         ahead = f", {horizon} sessions" if horizon > 1 else ""
-        shown = {"show": horizon == horizons[0]}
+        shown = {"show": bool(horizon == horizons[0])}
         for name, style in (("actual", {"colour": "ink", "width": 0.9}), ("predicted", look(record.model))):
             values = wide[name][horizon].to_numpy(float)
             series.append({**style, "label": f"{name}{ahead}", "values": values, **shown})
