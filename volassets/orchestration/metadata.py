@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.evaluation.verdict import p_cell
-from volassets.orchestration import pictures
+from volassets.orchestration import pictures, small_charts
 from volassets.orchestration.check_results import table_of
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.partition_result import PartitionResult
@@ -123,6 +123,8 @@ def describe(
         own["state"] = _state_of(item)
         own.update(numbers.get(item.partition, {}))
         own.update(_DETAILS.get(step.name, _nothing)(state, item))
+    for partition, chart in small_charts.of_partitions(state, step, list(described)).items():
+        described[partition].update(chart)
     newest = {place.ticker: place for place in sorted(described, key=in_time)}
     for ticker, partition in newest.items():
         described[partition].update(lineage(step))

@@ -10,7 +10,9 @@ from volassets.pipeline.cells import Scope
 from volassets.settings import Settings
 
 # Used as documented, and marked beta or preview by name on every call.
-warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*(backfill_policy|MultiToSingleDimension).*")
+warnings.filterwarnings(
+    "ignore", category=dg.BetaWarning, message=".*(backfill_policy|MultiToSingleDimension|CodeReference).*"
+)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 MONTH_DIMENSION, TICKER_DIMENSION = "refit_month", "ticker"

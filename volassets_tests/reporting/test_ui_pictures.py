@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from volassets.orchestration import metadata, pictures
+from volassets.orchestration import metadata, pictures, small_charts
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.partition_result import PartitionResult
@@ -110,3 +110,24 @@ def test_a_table_of_scores_never_shows_a_p_value_as_zero() -> None:
         {"model": "a", "qlike": 0.1235, "dm_p": "<.0001"},
         {"model": "b", "qlike": 0.2, "dm_p": ""},
     ]
+
+
+def test_a_forecast_cell_shows_its_month_without_a_click(context: Context) -> None:
+    places = [Partition(TICKER, pd.Timestamp(month)) for month in ("2018-11-01", "2018-12-01")]
+    step = _steps(context.settings)["garch_forecasts"]
+    items = [PartitionResult(step, place, computed=["gjr"], rows=60) for place in places]
+    described = metadata.describe(State(context), step, items, False)
+    texts = [described[place]["month"].md_str for place in places]
+    assert texts[0].startswith("2018-11-01 to 2018-11-30, ")
+    assert texts[1].startswith("2018-12-03 to 2018-12-31, ")
+    # The UI folds what is longer.
+    assert all(len(text) < 1000 and "![realised and gjr](data:image/svg+xml," in text for text in texts)
+
+
+def test_a_comparison_shows_the_last_year_without_a_click(context: Context) -> None:
+    charts = small_charts.of_partitions(
+        State(context), _steps(context.settings)["comparison_reports"], [Partition(TICKER)]
+    )
+    text = charts[Partition(TICKER)]["last_year"].md_str
+    assert text.startswith("2018-10-01 to 2018-12-31, ")
+    assert len(text) < 1000
