@@ -159,20 +159,22 @@ def report(ticker: str | None, portfolio: str | None, out: str | None) -> None:
 
 @cli.command()
 @click.option(
-    "--ticker", "-t", "tickers", multiple=True, help="Ticker to audit; repeat for several. Default: the list."
+    "--ticker", "-t", "tickers", multiple=True, help="Ticker to audit; repeat for several. Default: everything."
 )
+@click.option("--portfolio", "portfolios", multiple=True, help="Portfolio to audit; repeat for several.")
 @handled
-def audit(tickers: tuple[str, ...]) -> int:
+def audit(tickers: tuple[str, ...], portfolios: tuple[str, ...]) -> int:
     """Replace the future by noise and by constants, and show that nothing before it changes.
 
     \b
     Examples:
       volassets audit
       volassets audit --ticker ^GSPC
+      volassets audit --portfolio core
     """
     from volassets.commands.audit import audit_command
 
-    return audit_command(tickers)
+    return audit_command(tickers, portfolios)
 
 
 @cli.command()

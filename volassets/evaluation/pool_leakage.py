@@ -57,7 +57,7 @@ def audit_pool(
     rows: list[dict[str, object]] = []
     for cut in cut_dates:
         for replacement in replacements:
-            kept = {ticker: _replaced(table, cut, replacement) for ticker, table in bars.items()}
+            kept = {ticker: replaced_after(table, cut, replacement) for ticker, table in bars.items()}
             last = min(table.index[-1] for table in kept.values())
             changed = pipeline(kept)
             for stage in dict.fromkeys([*base, *changed]):
@@ -65,7 +65,7 @@ def audit_pool(
                 found = compare_stage(stage, old, new, cut)
                 found = [row for row in found if replacement != "dropped" or row["rule"] != CONTROL]
                 rows += [{"cut_date": cut, "replacement": replacement, **row} for row in found]
-        changed = pipeline({**bars, alone: _replaced(bars[alone], cut, "noise")})
+        changed = pipeline({**bars, alone: replaced_after(bars[alone], cut, "noise")})
         for stage, before in base.items():
             old, new = (frame[frame["ticker"] != alone] for frame in (before, changed[stage]))
             for row in compare_stage(stage, old, new, pd.Timestamp.max)[:1]:
@@ -75,7 +75,7 @@ def audit_pool(
     return AuditResult(pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS)))
 
 
-def _replaced(bars: pd.DataFrame, cut: pd.Timestamp, replacement: str) -> pd.DataFrame:
+def replaced_after(bars: pd.DataFrame, cut: pd.Timestamp, replacement: str) -> pd.DataFrame:
     """Return `bars` with everything after `cut` replaced; the cut need not be a bar."""
     before = bars.index[bars.index <= cut]
     return replace_future(bars, before[-1] if len(before) else cut, replacement)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.evaluation.accuracy_tests import equal_accuracy
+from volassets.evaluation.covariance_calibration import bias_statistic
 from volassets.evaluation.losses import annualised_volatility
 from volassets.evaluation.portfolio_panel import Panel, ewma_variances
 from volassets.evaluation.portfolio_risk import FILLED_UP, LEVELS, outcomes_of
@@ -48,7 +49,9 @@ def riskmetrics(panel: Panel, held: np.ndarray, origins: np.ndarray) -> np.ndarr
     return found
 
 
-def portfolio_backtests(forecasts: pd.DataFrame, panel: Panel, held: np.ndarray) -> pd.DataFrame:
+def portfolio_backtests(
+    forecasts: pd.DataFrame, panel: Panel, held: np.ndarray, calibration: pd.DataFrame
+) -> pd.DataFrame:
     """Test the forecasts of one book.
 
     Parameters
@@ -59,6 +62,8 @@ def portfolio_backtests(forecasts: pd.DataFrame, panel: Panel, held: np.ndarray)
         Of the book's members.
     held : ndarray, shape (sessions, n)
         Weights known at each session.
+    calibration : DataFrame
+        `volassets.evaluation.covariance_calibration.book_calibration` of the same origins.
 
     Returns
     -------
@@ -73,6 +78,7 @@ def portfolio_backtests(forecasts: pd.DataFrame, panel: Panel, held: np.ndarray)
         origins = np.searchsorted(panel.dates, own["origin_date"].to_numpy().astype(panel.dates.dtype))
         total, mean_square = (values[origins] for values in outcomes_of(panel, held, horizon))
         scores = _variance_scores(own, horizon, total, mean_square, riskmetrics(panel, held, origins))
+        scores |= _calibrated(calibration[calibration["horizon"] == horizon], horizon)
         for level in LEVELS:
             tested = _tested(own, horizon, level, total)
             rows.append({"horizon": horizon, "level": level, **tested, **scores})
@@ -110,8 +116,7 @@ def _variance_scores(
         test = equal_accuracy(difference, horizon)
         found[f"qlike_vs_{name}"] = float(difference.mean()) if known.any() else float("nan")
         found[f"dm_vs_{name}"], found[f"dm_{name}_p"] = test.statistic, test.p_value
-    z = total[known] / np.sqrt(horizon * variance[known])
-    found["bias"] = float(z[::horizon].std()) if known.any() else float("nan")
+    found["bias"] = bias_statistic(total[known], variance[known], horizon)
     scale = own["volatility"].to_numpy(np.float64) / np.sqrt(variance)
     realised = annualised_volatility(np.where(np.isfinite(mean_square), mean_square, np.nan), 1) * scale
     lower, upper = own["lower"].to_numpy(np.float64), own["upper"].to_numpy(np.float64)
@@ -119,3 +124,9 @@ def _variance_scores(
     inside = (realised >= lower) & (realised <= upper)
     found["coverage_90"] = float(inside[banded].mean()) if banded.any() else float("nan")
     return found
+
+
+def _calibrated(own: pd.DataFrame, horizon: int) -> dict[str, float]:
+    """Return the mean ratios of one horizon over windows that do not overlap."""
+    apart = own.dropna(subset=["diagonal"]).sort_values("origin_date", kind="stable").iloc[::horizon]
+    return {f"{name}_ratio": float(apart[name].mean()) for name in ("mahalanobis", "diagonal")}

@@ -182,16 +182,36 @@ def book_variances(
     message : str
         What was done about a fit that is not believed; empty otherwise.
     """
-    news = residuals[end : origins[-1] + 1]
-    states = month_states(fit, news)[origins - (end - 1)]
-    complete = bool(np.isfinite(news).all())
+    correlations = month_horizon_correlations(fit, residuals, origins, end, tuple(variances))
     own, message = _own_by_weights(panel, weights, origins, end, tuple(variances))
     found = {}
     for horizon, members in variances.items():
-        correlation = horizon_correlations(fit, states, horizon, complete)
-        assets, shares = assets_variance(weights, members[origins], correlation)
+        assets, shares = assets_variance(weights, members[origins], correlations[horizon])
         found[horizon] = BookVariance(np.sqrt(assets * own[horizon]), assets, own[horizon], shares)
     return found, message
+
+
+def month_horizon_correlations(
+    fit: CorrelationFit, residuals: np.ndarray, origins: np.ndarray, end: int, horizons: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """Return R over each horizon at the origins of one month, shape (origins, n, n), filtered day by day.
+
+    Parameters
+    ----------
+    fit : CorrelationFit
+        Of the month.
+    residuals : ndarray, shape (sessions, n)
+        e; those of the month's sessions are used as they become known.
+    origins : ndarray of int
+        Sessions at whose close is forecast, none before the last one before the cut-off.
+    end : int
+        Sessions before the cut-off.
+    horizons : sequence of int
+    """
+    news = residuals[end : origins[-1] + 1]
+    states = month_states(fit, news)[origins - (end - 1)]
+    complete = bool(np.isfinite(news).all())
+    return {horizon: horizon_correlations(fit, states, horizon, complete) for horizon in horizons}
 
 
 def _own_by_weights(

@@ -37,6 +37,7 @@ CODE_VERSIONS = {
     "comparison": "2",
     "risk": "1",
     "portfolio": "1",
+    "portfolio_record": "2",
 }
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from volassets.market.suspect_ranges import SuspectRanges, suspect_ranges
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.fingerprints import digest
 from volassets.pipeline.state import State
 from volassets.settings import Settings
+from volassets.timing import training_length
+from volassets.warehouse.declarations import qlike
 
 BEST, AUTO = "best", "auto"
 PREFERRED = ("combination", "log_har_leverage")
 _WEIGHTS = "SELECT date, ticker, weight FROM positions WHERE portfolio = $portfolio ORDER BY date, ticker"
-# Sums by month of the session, so that what is known before any cut-off is a sum of whole months.
-_LOSSES = """
-    SELECT ticker, model, date_trunc('month', target_date)::DATE AS month, sum(qlike) AS loss, count(qlike) AS n
-    FROM forecast_losses WHERE horizon = 1 AND qlike IS NOT NULL GROUP BY ALL ORDER BY ALL
+# Not of the view forecast_losses, which leaves out what all sessions to this day call suspect.
+_LOSSES = f"""
+    WITH sessions AS (
+        SELECT ticker, date, lag(date) OVER (PARTITION BY ticker ORDER BY date) AS origin_date,
+            ratio * proxy_variance AS realised
+        FROM realized_vol_features WHERE ticker = $ticker)
+    SELECT f.model, s.date, {qlike("s.realised", "f.variance")} AS loss
+    FROM forecasts AS f JOIN sessions AS s USING (ticker, origin_date)
+    WHERE f.horizon = 1 AND f.model IN (SELECT unnest($models)) ORDER BY ALL
 """
 ALWAYS = pd.Timestamp("1900-01-01")
 
@@ -38,7 +46,7 @@ class Members:
     def __init__(self, state: State) -> None:
         self._state, self._settings = state, state.context.settings
         self._default = default_model(self._settings)
-        self._losses: dict[str, pd.DataFrame] | None = None
+        self._losses: dict[str, tuple[pd.DataFrame, SuspectRanges]] = {}
         self._chosen: dict[tuple[str, pd.Timestamp], str] = {}
         self._weights: dict[str, pd.DataFrame] = {}
 
@@ -117,32 +125,51 @@ class Members:
         return sorted({month for m in models for month in self._state.months(f"{m.family}_forecasts", ticker, m.name)})
 
     def _best(self, ticker: str, month: pd.Timestamp) -> str:
-        if self._losses is None:
-            rows = self._state.context.warehouse.query(_LOSSES)
-            rows["month"] = pd.to_datetime(rows["month"]).astype("datetime64[ns]")
-            self._losses = {str(name): part for name, part in rows.groupby("ticker", sort=False)}
-        known = self._losses.get(ticker)
-        return self._default if known is None else best_model(known, month, self._settings.chosen_models, self._default)
+        return best_model(self.losses(ticker, month), self._default)
+
+    def losses(self, ticker: str, month: pd.Timestamp) -> pd.DataFrame:
+        """Return `known_losses` of the models of a ticker at the cut-off of a month."""
+        known = self._state.ticker(Partition(ticker))
+        if ticker not in self._losses:
+            models = list(self._settings.chosen_models)
+            rows = self._state.context.warehouse.query(_LOSSES, {"ticker": ticker, "models": models})
+            rows["date"] = pd.to_datetime(rows["date"]).astype("datetime64[ns]")
+            daily = rows.pivot(index="date", columns="model", values="loss").reindex(known.index)
+            self._losses[ticker] = daily, suspect_ranges(known.bars)
+        daily, suspect = self._losses[ticker]
+        return known_losses(daily, month, suspect.before(training_length(known.index, month)))
 
 
-def best_model(losses: pd.DataFrame, month: pd.Timestamp, models: Iterable[str], default: str) -> str:
-    """Return the model with the lowest mean loss over the months before `month`.
+def known_losses(daily: pd.DataFrame, month: pd.Timestamp, suspect: Sequence[int] | np.ndarray = ()) -> pd.DataFrame:
+    """Return the losses of each model over the sessions before a cut-off.
 
     Parameters
     ----------
-    losses : DataFrame
-        Columns model, month, loss (a sum) and n, of one ticker; later months may be anything.
+    daily : DataFrame
+        Loss by session (index date, in order) and model, NaN where there is none; later sessions may be anything.
     month : Timestamp
         The cut-off.
-    models : iterable of str
-        Those to choose from.
-    default : str
-        Where nothing is known yet.
+    suspect : sequence of int
+        Positions of the sessions before it that are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns loss (a sum) and n, index model; without the models that have none.
     """
-    known = losses[(losses["month"] < month) & losses["model"].isin(list(models))]
-    sums = known.groupby("model", sort=True)[["loss", "n"]].sum()
-    sums = sums[2 * sums["n"] >= sums["n"].max()] if len(sums) else sums
-    return default if sums.empty else str((sums["loss"] / sums["n"]).idxmin())
+    values = daily.to_numpy(np.float64)[: training_length(pd.DatetimeIndex(daily.index), month)]
+    values = np.delete(values, np.asarray(suspect, np.intp), axis=0)
+    known = pd.DataFrame({"loss": np.nansum(values, axis=0), "n": np.isfinite(values).sum(axis=0)}, daily.columns)
+    return known[known["n"] > 0]
+
+
+def best_model(known: pd.DataFrame, default: str) -> str:
+    """Return the model with the lowest mean of `known_losses`, of those with at least half of the most sessions.
+
+    `default` where nothing is known yet.
+    """
+    known = known[2 * known["n"] >= known["n"].max()]
+    return default if known.empty else str((known["loss"] / known["n"]).idxmin())
 
 
 def weights_of(context: Context, name: str) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def backtest_hash(state: State, partition: Partition, _model: Model | None = Non
     current = current_months(state, partition.ticker)
     names = members_of(members_in(state).weights(partition.ticker))
     bars = [state.fingerprints(Partition(name)).features() for name in names]
-    return digest(sorted(current.items()), bars, CODE_VERSIONS["portfolio"]) if current else ""
+    return digest(sorted(current.items()), bars, CODE_VERSIONS["portfolio_record"]) if current else ""
 
 
 def current_months(state: State, name: str) -> dict[pd.Timestamp, str]:
@@ -186,14 +186,18 @@ def load_forecasts(state: State, partitions: Sequence[Partition]) -> Mapping[Par
 
 
 def load_record(state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Rows]:
-    """Return the current forecasts of each book, its weights and closes."""
+    """Return the current forecasts of each book, its weights, closes, members' forecasts and correlations."""
     found: dict[Partition, Rows] = {}
     for place in partitions:
-        given = members_in(state).weights(place.ticker)
+        given, months = members_in(state).weights(place.ticker), list(current_months(state, place.ticker))
         rows = state.context.warehouse.read(FORECASTS, portfolio=place.ticker)
-        rows = rows[pd.to_datetime(rows["refit_month"]).isin(list(current_months(state, place.ticker)))]
+        rows = rows[pd.to_datetime(rows["refit_month"]).isin(months)]
         rows = rows.assign(origin_date=pd.to_datetime(rows["origin_date"]).astype("datetime64[ns]"))
-        found[place] = {FORECASTS: rows, WEIGHTS: given, CLOSES: _closes(state, members_of(given))}
+        fits = state.context.warehouse.read(CORRELATIONS, refit_month=[month.to_pydatetime() for month in months])
+        names = members_of(given)
+        members = members_in(state).rows(names, max(months, default=_ANY_DAY))
+        shared = {CLOSES: _closes(state, names), RESIDUALS: members, CORRELATIONS: fits}
+        found[place] = {FORECASTS: rows, WEIGHTS: given, **shared}
     return found
 
 

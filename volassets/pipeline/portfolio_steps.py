@@ -15,6 +15,7 @@ import pandas as pd
 
 from volassets.errors import InputError
 from volassets.evaluation.correlations import NEAR_DUPLICATE, CorrelationFit
+from volassets.evaluation.covariance_calibration import book_calibration
 from volassets.evaluation.portfolio_backtest import portfolio_backtests
 from volassets.evaluation.portfolio_panel import Panel, panel_of, residuals_of, sessions_a_year, variances_of
 from volassets.evaluation.portfolio_risk import (
@@ -222,7 +223,21 @@ def backtest_rows(inputs: Inputs) -> Output:
     given = inputs.rows[WEIGHTS]
     panel = _panel(inputs.rows[CLOSES], members_of(given))
     held = held_weights(given, panel.members, panel.dates)
-    return Output({BACKTESTS: portfolio_backtests(inputs.rows[FORECASTS], panel, held)})
+    rows, forecasts = inputs.rows[RESIDUALS], inputs.rows[FORECASTS]
+    variances = {int(str(h)): variances_of(panel, own) for h, own in rows.groupby("horizon", sort=True)}
+    residuals = residuals_of(panel, *variances[1])
+    fits = {
+        pd.Timestamp(row["refit_month"]): read_fit(row).of(panel.members)
+        for _, row in inputs.rows[CORRELATIONS].iterrows()
+    }
+    one = forecasts[forecasts["horizon"] == 1]
+    origins = {
+        pd.Timestamp(str(month)): np.searchsorted(panel.dates, own["origin_date"].to_numpy().astype(panel.dates.dtype))
+        for month, own in one.groupby("refit_month", sort=True)
+    }
+    by_horizon = {h: found for h, (found, _) in variances.items()}
+    calibration = book_calibration(panel, fits, by_horizon, residuals, origins)
+    return Output({BACKTESTS: portfolio_backtests(forecasts, panel, held, calibration)})
 
 
 def _panel(closes: pd.DataFrame, members: Sequence[str]) -> Panel:

@@ -49,6 +49,8 @@ RECORD = {
     "qlike_vs_own": TableColumn("less own series'", html.decimals(3)),
     "dm_own_p": TableColumn("p", p_cell),
     "bias": TableColumn("bias", html.decimals(2)),
+    "mahalanobis_ratio": TableColumn("Mahalanobis", html.decimals(2)),
+    "diagonal_ratio": TableColumn("diagonal", html.decimals(2)),
 }
 FOOTER = (
     "Returns are simple and shares of the portfolio's value; volatilities are annualised. Currencies are not "
@@ -171,7 +173,8 @@ def _record(store: Store, name: str) -> Section:
         "A small p rejects: Kupiec the share of violations, Christoffersen their independence, the third that losses "
         "beyond are no larger than forecast. QLIKE is compared with an exponentially weighted variance (RiskMetrics, "
         ".94) and with a GJR-GARCH on the portfolio's own series; less is better. Bias is the standard deviation "
-        "of the return over its forecast volatility: 1 where the level is right. Origins whose residuals were filled "
-        "up are not among the violations."
+        "of the return over its forecast volatility: 1 where the level is right. Mahalanobis and diagonal are the "
+        "calibration ratios of the members' covariance matrix and of their variances alone: above 1 risk was forecast "
+        "too low. Origins whose residuals were filled up are not among the violations."
     )
     return Section("record", "Record", html.paragraph(note, "note") + html.table(rows, RECORD))

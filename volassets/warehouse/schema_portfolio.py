@@ -152,6 +152,8 @@ PORTFOLIO_BACKTESTS = Table(
         number("dm_vs_own", "Diebold-Mariano statistic of it; negative is better."),
         number("dm_own_p", "Its two-sided p-value."),
         number("bias", "Standard deviation of the return over its forecast volatility; 1 where the level is right."),
+        number("mahalanobis_ratio", "Mean of R' (h S)^-1 R / n over the members' returns R; 1 where S is right."),
+        number("diagonal_ratio", "Mean of R_i^2 / (h S_ii) over origins and members; 1 where variances are right."),
         number("coverage_90", "Share of realised volatilities within the interval."),
         DATA_HASH,
     ),

@@ -173,10 +173,10 @@ AUDIT_RESULTS = Table(
     "audit_results",
     "Leakage audit: the bars after a date were replaced; what was compared, and whether the past changed.",
     (
-        TICKER,
+        Column("ticker", "VARCHAR", "Ticker, or portfolio, that was audited."),
         Column("cut_date", "DATE", "Last date whose bar was kept."),
         Column("replacement", "VARCHAR", "What became of the later bars: noise, constant or dropped."),
-        Column("stage", "VARCHAR", "features, labels, lags, selection, fits or forecasts."),
+        Column("stage", "VARCHAR", "features, labels, lags, selection, fits, forecasts, pooled and portfolio ones."),
         Column("rule", "VARCHAR", "What must hold: nothing before changes, something after does."),
         Column("rows", "INTEGER", "Rows compared."),
         Column("columns", "INTEGER", "Value columns compared."),

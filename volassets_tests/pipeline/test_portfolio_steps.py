@@ -17,7 +17,7 @@ from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.planner import partitions_of, plan
-from volassets.pipeline.portfolio_members import best_model, held_weights, portfolio_problems
+from volassets.pipeline.portfolio_members import best_model, held_weights, known_losses, portfolio_problems
 from volassets.pipeline.portfolio_steps import BACKTESTS, GROUP
 from volassets.pipeline.state import State
 from volassets.pipeline.steps import steps
@@ -162,11 +162,18 @@ def test_dated_weights_hold_from_their_day_on_and_not_before(home):
 
 
 def test_best_looks_at_no_loss_of_the_month_or_later():
-    months = pd.to_datetime(["2007-01-01", "2007-02-01", "2007-03-01"] * 2)
-    losses = pd.DataFrame({"model": ["a"] * 3 + ["b"] * 3, "month": months, "n": 20, "loss": [5.0, 5, 99, 6, 6, 0]})
-    assert best_model(losses, pd.Timestamp("2007-01-01"), ["a", "b"], "c") == "c"
-    assert best_model(losses, pd.Timestamp("2007-03-01"), ["a", "b"], "c") == "a", "hindsight would choose b"
-    assert best_model(losses, pd.Timestamp("2007-04-01"), ["a", "b"], "c") == "b"
+    days = pd.to_datetime(["2007-01-30", "2007-01-31", "2007-02-01", "2007-02-27", "2007-02-28", "2007-03-01"])
+    daily = pd.DataFrame({"a": [1.0, 1, 1, 1, 9, 99], "b": [2.0, 2, 2, 2, 2, 0]}, days)
+
+    def best(month: str, suspect: Sequence[int] = ()) -> str:
+        return best_model(known_losses(daily, pd.Timestamp(month), suspect), "c")
+
+    assert best("2007-01-01") == "c"
+    assert best("2007-02-01") == "a", "hindsight would choose b"
+    assert best("2007-03-01") == "b"
+    assert best("2007-03-01", [4]) == "a", "the session that decides is suspect"
+    few = daily.assign(d=[0.0] + [np.nan] * 5)
+    assert best_model(known_losses(few, pd.Timestamp("2007-03-01")), "c") == "b", "one session is no record"
 
 
 def test_best_of_a_home_is_chosen_month_by_month(home):
