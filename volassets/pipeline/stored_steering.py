@@ -21,12 +21,14 @@ def read_steering(rows: pd.DataFrame, dates: np.ndarray) -> dict[int, Steerings]
     Quantiles that wait for their outcome are stored by origin date; in memory by its position in `dates`.
     """
     found: dict[int, dict[tuple[Side, float], Steering]] = {}
-    for row in rows.to_dict("records"):
-        quantiles = json.loads(row["pending"])
+    # By columns: a month has few rows, and making a record of each cost as much as what is computed in it.
+    tails: list[Side] = rows["tail"].tolist() if "tail" in rows else ["lower"] * len(rows)
+    columns = (rows[name].tolist() for name in ("horizon", "level", "steered_level", "pending"))
+    for tail, horizon, level, steered, text in zip(tails, *columns, strict=True):
+        quantiles = json.loads(text)
         places = dates.searchsorted(np.array(list(quantiles), "datetime64[D]").astype(dates.dtype))
         pending = dict(zip(places.tolist(), quantiles.values(), strict=True))
-        steering = Steering(float(row["steered_level"]), pending)
-        found.setdefault(int(row["horizon"]), {})[row.get("tail", "lower"), float(row["level"])] = steering
+        found.setdefault(int(horizon), {})[tail, float(level)] = Steering(float(steered), pending)
     return dict(found)
 
 
