@@ -90,7 +90,7 @@ def test_status_finds_the_risk_missing_and_the_comparison_stale(home: Home):
 def state(status: str) -> list[str]:
     """Return what a status says of the ticker: months, missing, stale, and the state in words."""
     row = next(line for line in status.splitlines() if line.startswith(f"│ {TICKER} "))
-    return [cell.strip() for cell in row.strip("│").split("│")][4:8]
+    return [cell.strip() for cell in row.strip("│").split("│")][-4:]
 
 
 def test_a_run_computes_risk_and_the_comparison_and_nothing_else(home: Home):
