@@ -80,7 +80,7 @@ def _text(partition: Partition, findings: Sequence[Finding]) -> str:
 
 
 def _severity(findings: Sequence[Finding]) -> dg.AssetCheckSeverity:
-    warned = {finding.severity for finding in findings} == {"warning"}
+    warned = {finding.severity for finding in findings} - {NOTE} == {"warning"}
     return dg.AssetCheckSeverity.WARN if warned else dg.AssetCheckSeverity.ERROR
 
 

@@ -186,7 +186,10 @@ def _computed(context: Context, name: str, months: Sequence[pd.Timestamp]) -> di
 
 
 def _compute(state: State, step: Step, places: Sequence[Partition]) -> None:
-    """Compute cells of a step in this process and write them, as a run does; leave out what has nothing to compute."""
+    """Compute cells of a step in this process and write them; leave out what has nothing to compute.
+
+    A run would refuse them: it asks that forecasts are those of the bars, and here both have another future.
+    """
     context = state.context
     places = [place for place in places if not step.gap(state, place, None)]
     rows = step.load(state, places)
