@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from volassets.evaluation.validation import SHOWN as VALIDATION_SHOWN
 from volassets.evaluation.verdict import p_cell
 from volassets.orchestration import pictures, small_charts
 from volassets.orchestration.check_results import table_of
@@ -23,7 +24,7 @@ from volassets.settings import Settings
 from volassets.warehouse.schema import tables
 
 FEATURES = "realized_vol_features"
-VALIDATION, SHOWN_SCORES = "validation_scores", ("n", "rmse", "mae", "r2", "qlike")
+VALIDATION = "validation_scores"
 UNCHANGED = "unchanged; `force` computes it again"
 _PROXY = ((FEATURES, "proxy_variance"), (FEATURES, "ratio"))
 Sources = tuple[tuple[str, str], ...]
@@ -112,7 +113,8 @@ def describe(
 ) -> dict[Partition, dict[str, dg.MetadataValue | int | float | str]]:
     """Return what the UI shows of the partitions that a step has just done: each cell's own numbers and tables.
 
-    Pictures are drawn of a ticker's newest partition only, and of few tickers: the UI loads metadata whole.
+    Charts and pictures are drawn where `with_pictures` asks and of few tickers, since they cost more than the rest;
+    pictures of a ticker's newest partition only, because the UI loads metadata whole.
     """
     good = [item for item in items if not item.failures and not item.nothing]
     tickers = list(dict.fromkeys(item.partition.ticker for item in good))
@@ -123,13 +125,15 @@ def describe(
         own["state"] = _state_of(item)
         own.update(numbers.get(item.partition, {}))
         own.update(_DETAILS.get(step.name, _nothing)(state, item))
-    for partition, chart in small_charts.of_partitions(state, step, list(described)).items():
-        described[partition].update(chart)
+    drawn = with_pictures and len(tickers) <= PAGES_AT_ONCE
+    if drawn:
+        for partition, chart in small_charts.of_partitions(state, step, list(described)).items():
+            described[partition].update(chart)
     newest = {place.ticker: place for place in sorted(described, key=in_time)}
     for ticker, partition in newest.items():
         described[partition].update(lineage(step))
         described[partition].update(_validation(state, step, partition))
-        if with_pictures and len(tickers) <= PAGES_AT_ONCE:
+        if drawn:
             described[partition].update(pictures.of_step(state.context, step, ticker))
     return described
 
@@ -232,7 +236,7 @@ def _validation(state: State, step: Step, partition: Partition) -> dict[str, Any
     if VALIDATION not in step.tables:
         return {}
     place = {"ticker": partition.ticker, "refit_month": partition.month}
-    rows = state.context.warehouse.read(VALIDATION, columns=["model", "horizon", *SHOWN_SCORES], **place)
+    rows = state.context.warehouse.read(VALIDATION, columns=["model", "horizon", *VALIDATION_SHOWN], **place)
     return {"validation": scores_table(rows)} if len(rows) else {}
 
 

@@ -116,7 +116,8 @@ def test_a_forecast_cell_shows_its_month_without_a_click(context: Context) -> No
     places = [Partition(TICKER, pd.Timestamp(month)) for month in ("2018-11-01", "2018-12-01")]
     step = _steps(context.settings)["garch_forecasts"]
     items = [PartitionResult(step, place, computed=["gjr"], rows=60) for place in places]
-    described = metadata.describe(State(context), step, items, False)
+    assert not [each for each in metadata.describe(State(context), step, items, False).values() if "month" in each]
+    described = metadata.describe(State(context), step, items, True)
     texts = [described[place]["month"].md_str for place in places]
     assert texts[0].startswith("2018-11-01 to 2018-11-30, ")
     assert texts[1].startswith("2018-12-03 to 2018-12-31, ")
