@@ -63,7 +63,7 @@ def age_evaluations(context: Context, steps: Sequence[Step]) -> Iterator[dg.Asse
     state = State(context, [place.ticker for place in places])
     for step in steps:
         asked = {check.name: check.find(state, places) for check in step.checks if check.of_now} if places else {}
-        found = {place: {name: listed[place] for name, listed in asked.items()} for place in places}
+        found = {place: {name: each[place] for name, each in asked.items() if place in each} for place in places}
         yield from (evaluation for _, evaluation in evaluations(state, step, found if asked else {}, ()))
 
 

@@ -74,9 +74,17 @@ def ages(context: Context, tickers: Sequence[str]) -> list[Age]:
 
 
 def _current(what: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    """Return the age of the newest `what` as a finding; nothing is found where it does not grow by itself."""
+    """Return the age of the newest `what` as a finding; none where bars do not grow by themselves.
+
+    A ticker without bars, or without the forecast that is asked about, is left out.
+    """
     known = ages(state.context, [partition.ticker for partition in partitions])
-    found: dict[Partition, list[Finding]] = {partition: [] for partition in partitions}
+    growing = {age.ticker for age in known}
+    found: dict[Partition, list[Finding]] = {
+        partition: []
+        for partition in partitions
+        if partition.ticker not in growing and not state.context.bars(partition.ticker).empty
+    }
     for age in known:
         if age.what == what:
             found[Partition(age.ticker)] = [Finding(f"{what}s_current", severity(age.sessions) or "note", age.line)]

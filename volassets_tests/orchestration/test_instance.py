@@ -20,6 +20,7 @@ from volassets.orchestration.instance import (
     prepare_instance,
     refresh_instance,
 )
+from volassets_tests.end_to_end.servers import free_port
 
 
 def _cut(share: float) -> Callable[[bytes], bytes]:
@@ -95,7 +96,7 @@ def test_a_damaged_history_is_an_answer_of_every_command(home: Path, monkeypatch
     monkeypatch.setenv("VOLASSETS_HOME", str(home))
     prepare_instance(home)
     (home / "dagster" / "history" / "runs.db").write_bytes(b"text" * 4000)
-    for words in (["status"], ["ui", "--port", "39217"]):
+    for words in (["status"], ["ui", "--port", str(free_port())]):
         refused = CliRunner().invoke(cli, words)
         assert refused.exit_code == 2
         assert "runs.db is damaged" in refused.stderr
