@@ -22,8 +22,8 @@ def small_chart(series: Mapping[str, pd.Series]) -> str:
     Parameters
     ----------
     series : mapping of str to pandas.Series
-        Label to values, at most two lines of one index and one unit; a missing value is a gap. A model's line has the
-        model's colour, another label's is grey.
+        Label to values, at most two lines of one index and one unit; a missing value is a gap. ``realised`` is grey, a
+        model's line has its colour.
 
     Returns
     -------
