@@ -207,12 +207,11 @@ def _of_level(
 ) -> MonthRisk:
     tail = tails[0]
     if method == "evt_conformal" and tail is not None and not missing_residuals(forecasts):
-        levels, steering = _steered(forecasts, losses, tail, level, steering)
+        listed, steering = _steered(forecasts, losses, tail, level, steering)
     else:
-        levels, steering = [level] * len(tails), Steering(level)
-    pairs = list(zip(tails, levels, strict=True))
-    quantiles = np.array([np.nan if tail is None else tail.quantile(value) for tail, value in pairs])
-    beyond = np.array([np.nan if tail is None else tail.shortfall(value) for tail, value in pairs])
+        listed, steering = [np.nan if own is None else own.quantile(level) for own in tails], Steering(level)
+    quantiles = np.array(listed)
+    beyond = np.array([_beyond(own, level, quantile) for own, quantile in zip(tails, listed, strict=True)])
     deviation = np.sqrt(forecasts.horizon * np.maximum(forecasts.variance[forecasts.first :], 0.0))
     deviation = deviation if side == "upper" else -deviation
     remark = ""
@@ -228,19 +227,26 @@ def _of_level(
 def _steered(
     forecasts: MonthForecasts, losses: np.ndarray, tail: Tail, level: float, steering: Steering
 ) -> tuple[list[float], Steering]:
-    """Return the level of each origin of the month, moved by STEP (level - miss) per outcome as it becomes known."""
+    """Return the quantile of each origin of the month at a level moved by STEP (level - miss) per outcome known."""
     current, pending, horizon = steering.level, dict(steering.pending), forecasts.horizon
     lowest, highest = LOWEST_SHARE * level, INSIDE_TAIL * _tail_share(level)
     of_row = _losses_by_row(forecasts, losses, pending)
-    levels = []
+    quantiles = []
     for row in forecasts.rows[forecasts.first :].tolist():
         while pending and (origin := next(iter(pending))) + horizon <= row:
             quantile, loss = pending.pop(origin), of_row[origin]
             if loss == loss:
                 current += STEP * (level - (loss > quantile))
-        levels.append(min(max(current, lowest), highest))
-        pending[row] = tail.quantile(levels[-1])
-    return levels, Steering(current, pending)
+        pending[row] = tail.quantile(min(max(current, lowest), highest))
+        quantiles.append(pending[row])
+    return quantiles, Steering(current, pending)
+
+
+def _beyond(tail: Tail | None, level: float, quantile: float) -> float:
+    """Return the mean loss beyond a quantile that the tail gave."""
+    if tail is None:
+        return float("nan")
+    return tail.shortfall(level) if isinstance(tail, StudentTail) else tail.beyond(quantile)
 
 
 def _losses_by_row(forecasts: MonthForecasts, losses: np.ndarray, pending: Mapping[int, float]) -> dict[int, float]:

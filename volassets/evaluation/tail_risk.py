@@ -57,9 +57,13 @@ class ParetoTail:
 
     def shortfall(self, probability: float) -> float:
         """Return the mean loss beyond the quantile; NaN where the shape is 1 or more: that mean does not exist."""
+        return self.beyond(self.quantile(probability))
+
+    def beyond(self, quantile: float) -> float:
+        """Return the mean loss beyond a loss that is over the threshold, as `shortfall` does."""
         if self.shape >= 1.0:
             return float("nan")
-        return (self.quantile(probability) + self.scale - self.shape * self.threshold) / (1.0 - self.shape)
+        return (quantile + self.scale - self.shape * self.threshold) / (1.0 - self.shape)
 
 
 def fit_pareto(losses: np.ndarray, share: float = TAIL_SHARE, shapes: tuple[float, float] = SHAPES) -> ParetoTail:
@@ -149,7 +153,10 @@ class EmpiricalTail:
 
     def shortfall(self, probability: float) -> float:
         """Return the mean of the losses at or beyond the quantile."""
-        quantile = self.quantile(probability)
+        return self.beyond(self.quantile(probability))
+
+    def beyond(self, quantile: float) -> float:
+        """Return the mean of the losses at or beyond `quantile`."""
         return float(self.losses[np.searchsorted(self.losses, quantile) :].mean())
 
 
