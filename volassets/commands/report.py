@@ -50,6 +50,8 @@ def report_command(ticker: str | None, out: str | None, portfolio: str | None = 
     if ticker is None and target is None:
         listed = [name for name in settings.tickers if name in stored]
         tickers = [*listed, *(name for name in stored if name not in listed)]
-        pages = [write_report(store, settings, name) for name in (*tickers, None)]
-        return [*pages, *(write_portfolio_report(store, settings, name) for name in settings.portfolios)]
+        pages = [write_report(store, settings, name) for name in tickers]
+        pages += [write_portfolio_report(store, settings, name) for name in settings.portfolios]
+        # Last, because it leads to those that are there.
+        return [*pages, write_report(store, settings, None)]
     return [write_report(store, settings, ticker, target)]

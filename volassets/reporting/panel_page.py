@@ -15,6 +15,7 @@ from volassets.reporting.html import Section, TableColumn
 from volassets.reporting.page_data import Store
 from volassets.reporting.palette import look_of, model_order
 from volassets.reporting.panel_rows import COURSE_SESSIONS, ticker_rows
+from volassets.reporting.sections.portfolios import portfolio_section
 from volassets.reporting.sections.provenance import settings_and_versions, stored_versions
 from volassets.reporting.sections.scores import TOO_FEW_NOTE
 from volassets.reporting.ticker_page import FOOTER
@@ -59,13 +60,14 @@ COMPARISONS = {
 def panel_page(store: Store, settings: Settings, links: Mapping[str, str]) -> str:
     """Return the report over all tickers as one self-contained HTML page, from what is stored.
 
-    `links` leads from a ticker to the name of its report's file, for those that have one.
+    `links` leads from a ticker, or portfolio_NAME, to the name of its report's file, for those that have one.
     """
     board = store.read("leaderboard")
     tickers = [ticker for ticker in settings.tickers if ticker in set(board["ticker"])]
     tickers += sorted(set(board["ticker"]) - set(tickers))
     sections = [
         _tickers(store, settings, tickers, links),
+        *portfolio_section(store, settings, links),
         _verdicts(store),
         _leaderboard(store),
         _by_ticker(board),

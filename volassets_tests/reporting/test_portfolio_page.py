@@ -10,8 +10,9 @@ import pytest
 
 from volassets.orchestration import pictures
 from volassets.pipeline.context import Context
+from volassets.reporting.panel_page import panel_page
 from volassets.reporting.portfolio_page import correlation_matrices, portfolio_outcomes, portfolio_page
-from volassets.reporting.report_files import portfolio_report_path, write_portfolio_report
+from volassets.reporting.report_files import portfolio_report_path, write_portfolio_report, write_report
 from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Replacement, Upsert, open_warehouse
 
@@ -91,6 +92,17 @@ def test_the_page_shows_numbers_members_and_pictures(settings):
     for expected in ("book: portfolio risk", "125.0", "25.0", "0.750", "Forecast on 30 sessions"):
         assert expected in text, expected
     assert text.count("<svg") == 4
+
+
+def test_the_page_over_all_tickers_leads_to_it(settings):
+    store = open_warehouse(settings)
+    own = write_portfolio_report(store, settings, "book")
+    text = write_report(store, settings, None).read_text("utf-8")
+    assert f'<a href="{own.name}">book</a>' in text
+    two = settings.model_copy(update={"portfolios": {**settings.portfolios, "new": {"AAA": 1.0}}})
+    assert "Without forecasts yet: new." in panel_page(store, two, {})
+    assert '<a href="portfolio_' not in panel_page(store, two, {}), "nothing leads to a page that is not there"
+    assert 'id="portfolios"' not in panel_page(store, settings.model_copy(update={"portfolios": {}}), {})
 
 
 def test_a_portfolio_without_rows_says_so(settings):

@@ -62,7 +62,7 @@ def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
             "abs_correlation": [None, None, None, 0.9712],
         }
     )
-    fits = [
+    model_fits = [
         fit_rows(month=MONTHS[0]).assign(parameters=[{"persistence": 0.97, "half_life": 22.8}], seconds=2.0),
         fit_rows(month=MONTHS[1]).assign(
             parameters=[{"persistence": 0.98, "half_life": None}], converged=False, message="kept the GARCH start"
@@ -101,15 +101,42 @@ def replacements(bars: pd.DataFrame) -> list[Replacement | Upsert]:
     passed = {"violation_rate": 0.01, "kupiec_p": 1.0, "christoffersen_p": 0.8, "traffic_light": "green"}
     record = pd.DataFrame([{**tested, **passed, "model": m, "fz_loss": x} for m, x in (("gjr", -3.0), ("lstm", -3.2))])
     revised = {"ticker": "^GSPC", "date": pd.Timestamp("2016-02-03"), "column": "close", "old": 100.0, "new": 102.5}
-    written = {**{name: pd.concat(frames) for name, frames in tables.items()}, "garch_fits": pd.concat(fits)}
+    written = {**{name: pd.concat(frames) for name, frames in tables.items()}, "garch_fits": pd.concat(model_fits)}
     monthly = [Replacement(name, frame, cells(frame)) for name, frame in written.items()]
     day = {"ticker": "^GSPC", "model": "gjr", "horizon": 1, "origin_date": pd.Timestamp("2016-03-10")}
     said = {"target_date": pd.Timestamp("2016-03-11"), "issued_at": pd.Timestamp("2016-03-11 03:00")}
     said |= {"code_version": "0.2.0", "bars_hash": "h"}
     issued = pd.DataFrame([{**day, **said, "variance": 1.25e-4, "volatility": (252 * 1.25e-4) ** 0.5}])
     limits = {"level": 0.01, "tail": "lower", "value_at_risk": 0.0, "expected_shortfall": -0.01, "method": "historical"}
+    book = {"portfolio": "core", "refit_month": pd.Timestamp(MONTHS[1]), "horizon": 1, "data_hash": "h"}
+    when = {"origin_date": pd.Timestamp("2016-03-30"), "target_date": pd.Timestamp("2016-03-31")}
+    values = {"variance": 1e-4, "volatility": 0.159, "value_at_risk_01": -0.021, "expected_shortfall_01": -0.03}
+    values |= {"value_at_risk_05": -0.01, "expected_shortfall_05": -0.02, "sigma_assets": 0.01, "sigma_own": 0.01}
+    of_book = pd.DataFrame([{**book, **when, **values, "lower": 0.05, "upper": 0.4, "method": "evt_conformal"}])
+    parts = (("^GSPC", 0.6, 0.75), ("^IXIC", 0.4, 0.25))
+    shares = pd.DataFrame(
+        [
+            {**book, "origin_date": day, "ticker": ticker, "weight": w, "volatility_share": share, "var_share": share}
+            for day in (pd.Timestamp("2016-03-29"), when["origin_date"])
+            for ticker, w, share in parts
+        ]
+    )
+    empty = dict.fromkeys(("models", "days", "filled", "scale", "long_run"), "[]")
+    fits = pd.DataFrame(
+        [
+            {**empty, "refit_month": pd.Timestamp(month), "a": 0.02, "b": 0.95, "n": 2, "data_hash": "h"}
+            | {"members": '["^GSPC", "^IXIC"]', "q": f"[1.0, {q}, 1.0]", "lead_lag": "null"}
+            for month, q in (("2015-03-01", 0.5), (MONTHS[1], 0.75))
+        ]
+    )
+    held = {"portfolio": "core", "horizon": 1, "level": 0.01, "n": 300, "violations": 3, "data_hash": "h"}
+    held |= {"kupiec_p": 1.0, "christoffersen_p": 0.01, "bias": 1.004, "mahalanobis_ratio": 0.98}
     return [
         *monthly,
+        Replacement("portfolio_forecasts", of_book, cells(of_book, "portfolio", "refit_month")),
+        Replacement("risk_contributions", shares, cells(shares, "portfolio", "refit_month")),
+        Replacement("correlation_fits", fits, cells(fits, "refit_month")),
+        Replacement("portfolio_backtests", pd.DataFrame([held]), pd.DataFrame({"portfolio": ["core"]})),
         Upsert("issued_forecasts", issued.assign(lower=0.05, upper=0.4, sessions_per_year=252)),
         Upsert("issued_risk", pd.DataFrame([{**day, **said, **limits}])),
         Replacement("selected_features", selected, cells(selected, "ticker", "refit_month")),
@@ -206,6 +233,24 @@ def the_risk_models(rows: pd.DataFrame) -> None:
     assert rows["passes"].all()
 
 
+def the_portfolios(rows: pd.DataFrame) -> None:
+    columns = ["portfolio", "volatility_percent", "value_at_risk_percent", "shortfall_percent"]
+    assert rows[columns].to_numpy().tolist() == [["core", 15.9, -2.1, -3.0]]
+
+
+def the_contributors(rows: pd.DataFrame) -> None:
+    assert rows.to_numpy().tolist() == [["core", "^GSPC", 0.6, 75.0], ["core", "^IXIC", 0.4, 25.0]]
+
+
+def the_pairs(rows: pd.DataFrame) -> None:
+    assert rows.to_numpy().tolist() == [["^GSPC", "^IXIC", 0.75, 0.25]]
+
+
+def the_record_of_portfolios(rows: pd.DataFrame) -> None:
+    assert rows["passes"].tolist() == [False], "violations in a row"
+    assert rows[["bias", "mahalanobis"]].to_numpy().tolist() == [[1.0, 0.98]]
+
+
 def the_revised(rows: pd.DataFrame) -> None:
     assert rows["percent"].tolist() == [2.5]
 
@@ -246,6 +291,10 @@ ANSWERS: tuple[Callable[[pd.DataFrame], None], ...] = (
     the_risk,
     the_broken,
     the_risk_models,
+    the_portfolios,
+    the_contributors,
+    the_pairs,
+    the_record_of_portfolios,
     the_revised,
     the_issued,
     the_record_of_the_issued,
@@ -261,7 +310,7 @@ def test_a_question_has_its_answer(stores: dict[str, Warehouse], kind: str, numb
 
 
 def test_every_question_is_checked() -> None:
-    assert len(ANSWERS) == len(COOKBOOK) == 17
+    assert len(ANSWERS) == len(COOKBOOK) == 21
 
 
 def test_every_query_answers_an_empty_store(warehouse: Warehouse) -> None:
