@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import graph, networks, overhead, pooled, portfolios, universe
+from benchmarks import devices, graph, networks, overhead, pooled, portfolios, universe
 from volassets.clock import utc_now
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
     "lstm": networks.lstm,
     "transformer": networks.transformer,
     "lstm_reference": networks.lstm_reference,
+    "devices": devices.devices,
     "pooled": pooled.pooled,
     "growth": graph.growth,
     "overhead": overhead.overhead,

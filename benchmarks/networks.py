@@ -20,7 +20,8 @@ from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Window
 from volassets.models.transformer import Transformer
-from volassets.models.window import make_window
+from volassets.models.window import make_window, month_selection
+from volassets.settings import load_settings
 from volassets.timing import months_between
 
 TICKER = "^GSPC"
@@ -103,7 +104,7 @@ def _warm(fit: Callable[[pd.Timestamp], None], months: list[pd.Timestamp]) -> No
     """Import, cut the windows and fit once, in every worker, so that only refits are timed."""
     fit(MONTHS[0])
     for month in months:
-        _window(month)
+        window_of(month)
     _BARRIER[0].wait()
 
 
@@ -111,35 +112,36 @@ _BARRIER: list[Any] = []
 
 
 @cache
-def _features() -> pd.DataFrame:
+def features_of_ticker() -> pd.DataFrame:
     from volassets.features.feature_table import build_features
     from volassets.market.calendar import calendar_for
     from volassets.market.price_source import make_source
-    from volassets.settings import load_settings
 
     bars = make_source(load_settings()).fetch(TICKER)
     return build_features(bars, calendar_for(TICKER))
 
 
 @cache
-def _window(month: pd.Timestamp) -> Window:
-    return make_window(TICKER, month, _features(), HORIZONS)
+def window_of(month: pd.Timestamp) -> Window:
+    features, settings = features_of_ticker(), load_settings()
+    selection = month_selection(month, features, settings.correlation_threshold, settings.scaling)
+    return make_window(TICKER, month, features, HORIZONS, selection)
 
 
 def _fit_lstm(month: pd.Timestamp) -> None:
-    Lstm().fit(_window(month))
+    Lstm().fit(window_of(month))
 
 
 def _fit_transformer(month: pd.Timestamp) -> None:
-    Transformer().fit(_window(month))
+    Transformer().fit(window_of(month))
 
 
 def _fit_reference(month: pd.Timestamp) -> None:
-    LstmReference(epochs=EPOCHS, patience=EPOCHS).fit(_window(month))
+    LstmReference(epochs=EPOCHS, patience=EPOCHS).fit(window_of(month))
 
 
 def _fit_reference_float32(month: pd.Timestamp) -> None:
-    LstmReference(epochs=EPOCHS, patience=EPOCHS, precision="float32").fit(_window(month))
+    LstmReference(epochs=EPOCHS, patience=EPOCHS, precision="float32").fit(window_of(month))
 
 
 def _fit_plainly(month: pd.Timestamp) -> None:
@@ -148,7 +150,7 @@ def _fit_plainly(month: pd.Timestamp) -> None:
 
     # With PyTorch's default of a thread per core it would be slower still on a busy machine.
     with one_thread():
-        train_plainly(LstmReference(epochs=EPOCHS, patience=EPOCHS), _window(month))
+        train_plainly(LstmReference(epochs=EPOCHS, patience=EPOCHS), window_of(month))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ in another's loss, clip or step.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -183,6 +184,10 @@ class Trainer:
 
     def fit(self, rows: Rows, validation: Rows = ()) -> Trainer:
         """Train on `rows`; `validation` rows decide the plateau, the stop and the best epoch."""
+        with full_float32(self.device):
+            return self._fit(rows, validation)
+
+    def _fit(self, rows: Rows, validation: Rows) -> Trainer:
         rows, validation = self._here(rows), self._here(validation)
         n_rows = rows[0].shape[-1]
         generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
@@ -216,13 +221,13 @@ class Trainer:
     def validate(self, rows: Rows) -> tuple[float, ...]:
         """Return the mean loss of `rows` per network, without noise."""
         self.network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), full_float32(self.device):
             return tuple(self.network.loss(self._here(rows), ()).tolist())
 
     def predict(self, *inputs: Tensor) -> Tensor:
         """Return the network's output for `inputs`, on the CPU."""
         self.network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), full_float32(self.device):
             return self.network(*self._here(inputs)).cpu()
 
     def history_frame(self) -> pd.DataFrame:
@@ -303,6 +308,21 @@ def machine_kind(device: torch.device, precision: str) -> str:
     """Return what the last bits of a training depend on beside its settings: ``cpu float32 AVX512``."""
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     return " ".join(filter(None, (device.type, precision, capability)))
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Multiply in all bits of float32 inside the block, in the same order every time; on a GPU cuDNN would not.
+
+    Its LSTM multiplies in TF32 otherwise, whose 11 bits show in the fifth digit of a forecast.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False), warnings.catch_warnings():
+        # All weights are in the training's one buffer, so that cuDNN copies an LSTM's into its own at every call.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk", UserWarning)
+        yield
 
 
 @contextmanager
