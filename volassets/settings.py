@@ -31,21 +31,19 @@ from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.names import check_portfolio_name, check_ticker_name
+from volassets.pool_defaults import DEFAULT_MODELS, IMPOSSIBLE, require_members, with_pool
 from volassets.settings_sources import FILE_NAME, HOME_VARIABLE, read_environment, read_file, spec_fields
 
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 # Fields of `Settings` that are no keys.
 INTERNAL = ("model_sections", "home")
 UNKNOWN = "unknown setting {}: remove it or correct its name; `volassets.toml` lists every key."
-IMPOSSIBLE = "setting {} = {!r} is not possible: {}. Correct it in volassets.toml, the environment or the command."
 RULES = {
     "int_type": "give a whole number",
     "float_type": "give a number",
     "bool_type": "give true or false",
     "tuple_type": "give a list",
 }
-OPTIONAL_MODELS = ("lstm_reference", "pooled_lstm", "pooled_ridge", "pooled_boosting")
-DEFAULT_MODELS = tuple(name for name in MODELS if name not in OPTIONAL_MODELS)
 
 Source = Literal["bundled", "csv", "yfinance"]
 
@@ -81,6 +79,9 @@ class Settings(BaseModel):
     minimum_history: int = Field(756, ge=300, description="Bars that a refit needs before its cut-off.")
     short_history: int = Field(90, ge=90, description="Bars that a forecast of the pooled models alone needs.")
     pool: tuple[str, ...] = Field((), description="Tickers that pooled models are fitted on; empty: all with history.")
+    pooled_from: int = Field(
+        4, ge=0, description="Tickers from which the default models and members have the pooled ones; 0 for never."
+    )
     models: tuple[str, ...] = Field(DEFAULT_MODELS, description=f"Models to fit and compare, of {', '.join(MODELS)}.")
     horizons: tuple[int, ...] = Field((1, 5, 22), description="Forecast horizons in sessions.")
     proxy: Literal["gk_overnight", "squared_return", "realized"] = Field(
@@ -360,28 +361,14 @@ def validated(values: Mapping[str, Any], sections: Mapping[str, Any], home: Path
         settings = Settings.model_validate_json(json.dumps(whole, default=str), strict=True)
     except ValidationError as error:
         raise InputError(_first_error(error, "")) from None
+    settings = with_pool(settings)
     for name in MODELS:
-        _require_members(settings, settings.model(name))
+        require_members(settings, settings.model(name))
     return settings
 
 
 def _keys() -> dict[str, Any]:
     return {key: field for key, field in Settings.model_fields.items() if key not in INTERNAL}
-
-
-def _require_members(settings: Settings, model: Model) -> None:
-    """Refuse a combination of models that do not exist, or that a run would not fit."""
-    for member in model.member_names:
-        if member not in MODELS or settings.model(member).member_names:
-            simple = ", ".join(name for name in MODELS if not settings.model(name).member_names)
-            rule = f"{member!r} is no model that can be combined; choose from {simple}"
-            raise InputError(IMPOSSIBLE.format(f"[{model.name}] members", list(model.member_names), rule))
-        if model.name in settings.models and member not in settings.models:
-            raise InputError(
-                f"{model.name} needs {member}, which is not among the models of this run "
-                f"({', '.join(settings.models)}): add it to them, leave {model.name} out, or take {member} out of "
-                f"`members` in the section [{model.name}]."
-            )
 
 
 def _first_error(error: ValidationError, where: str) -> str:

@@ -12,7 +12,7 @@ from volassets.errors import InputError, VolassetsError
 from volassets.names import check_ticker_name
 from volassets.object_io import remove_drafts
 from volassets.reporting.console import RunProgress, print_frame
-from volassets.settings import Settings, load_settings
+from volassets.settings import Settings, load_settings, validated
 from volassets.timing import refit_month
 
 LEADERBOARD = """
@@ -51,10 +51,11 @@ def run_command(
         names = {known.symbol_of(ticker): ticker for ticker in known.tickers}
         # The file of a renamed ticker has its new symbol; the history keeps the old one.
         tickers = [names.get(file, file) for file in files_as_tickers(overrides["csv_dir"])]
+    settings = _with_tickers(load_settings(overrides=overrides), tickers, overrides)
     if models is not None:
         # Judged as the settings would be; what the home keeps and compares stays the home's.
-        fitted = load_settings(overrides={**overrides, "models": models})
-    settings = _with_tickers(load_settings(overrides=overrides), tickers, overrides)
+        values = {**settings.model_dump(mode="json"), "models": list(models)}
+        fitted = validated(values, settings.model_sections, settings.home)
     for model in (settings if models is None else fitted).chosen_models.values():
         model.check_machine()
     request = Request(

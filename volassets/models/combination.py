@@ -27,6 +27,7 @@ class Combination(Model):
     family: ClassVar[str] = "combined"
     code_version: ClassVar[str] = "1"
     stored_fits: ClassVar[bool] = False
+    members_with_pool: ClassVar[tuple[str, ...]] = ("elastic_net", "lstm", "gjr", "pooled_ridge", "pooled_lstm")
 
     members: Annotated[tuple[str, ...], Field(min_length=1, description="Models that are combined.")] = (
         "elastic_net",

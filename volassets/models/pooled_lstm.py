@@ -29,7 +29,7 @@ class PooledLstm(TickerPool, Lstm):
     epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the pool, always from a cold start.")] = 4
     weighting: Annotated[
         Literal["row", "ticker"], Field(description="Equal weight in the loss of every row, or of every ticker.")
-    ] = "row"
+    ] = "ticker"
     maximum_rows: Annotated[
         int, Field(ge=1000, description="Rows per epoch, above it sampled evenly over the tickers.")
     ] = 200_000

@@ -146,6 +146,8 @@ class Model(ABC):
     uses_selection, has_attention, has_importance, has_validation : bool
         Whether `Window.selection` is needed, whether `attention` and `probe` are implemented, and whether a fit has
         `Fit.validation`.
+    members_with_pool : tuple of str
+        Default members of a combination where pooled models are among the default models; empty for the same.
     history : int or None
         Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``. A `PooledModel` takes
         it for its pool, and forecasts a ticker with ``short_history`` bars.
@@ -162,6 +164,7 @@ class Model(ABC):
     has_attention: ClassVar[bool] = False
     has_importance: ClassVar[bool] = False
     has_validation: ClassVar[bool] = False
+    members_with_pool: ClassVar[tuple[str, ...]] = ()
     history: ClassVar[int | None] = None
 
     @property

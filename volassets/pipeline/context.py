@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,6 +19,7 @@ from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
 from volassets.pipeline.fingerprints import Fingerprints, ModelHashes, pooled_fit_hash
+from volassets.pipeline.kept_members import KeptMembers
 from volassets.pipeline.pool_membership import PoolMembership
 from volassets.pipeline.workers import SharedFrame, SharedFrames
 from volassets.settings import Settings, TickerSource
@@ -49,6 +50,8 @@ class Context:
         Tickers whose bars the run fetches; None for every ticker that it is asked for.
     pools : PoolMembership
         Who is in the pool of a model and month; `refit_pool` takes today's tickers, whatever is stored.
+    members : KeptMembers
+        Which models a combination of a ticker and month has; `refit_pool` takes today's.
     refusals, findings : dict
         By ticker: why its bars were refused, and what was found in those that were taken.
     """
@@ -80,6 +83,7 @@ class Context:
         self._features: dict[str, tuple[str, SharedFrame]] = {}
         self._pooled: dict[tuple[str, pd.Timestamp], str] = {}
         self.pools = PoolMembership(self, refit_pool)
+        self.members = KeptMembers(self, refit_pool)
         self._exits = ExitStack()
         self.fetched: dict[str, tuple[pd.DataFrame, list[Finding]]] = {}
         self.answers: dict[str, Answer] = {}
@@ -158,6 +162,7 @@ class Context:
             self._tickers.pop(ticker, None)
         self._pooled.clear()
         self.pools.forget()
+        self.members.forget()
 
     def ticker(self, ticker: str) -> TickerContext:
         """Return what is known of one ticker; its bars may be empty."""
@@ -219,7 +224,8 @@ class TickerContext:
     def fingerprints(self) -> Fingerprints:
         """Hashes that the ticker's cells should have now."""
         context = self._context
-        return Fingerprints(context.model_hashes, self.ticker, self.bars, self.calendar, context.pooled_fit_hash)
+        hashes, kept = context.model_hashes, partial(context.members.model, self.ticker)
+        return Fingerprints(hashes, self.ticker, self.bars, self.calendar, context.pooled_fit_hash, kept)
 
     @property
     def no_bars(self) -> str:

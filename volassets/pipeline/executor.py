@@ -204,7 +204,13 @@ class Executor:
             compute=step.compute,
             settings=context.settings,
             cells=[
-                CellJob(place, model, expected, found, problem or self._outdated(step, place, model, found))
+                CellJob(
+                    place,
+                    self._kept(place, model),
+                    expected,
+                    found,
+                    problem or self._outdated(step, place, model, found),
+                )
                 for place, model, expected in cells
                 for found in (rows.get(place, {}),)
             ],
@@ -213,6 +219,12 @@ class Executor:
             calendars={ticker: context.calendar(ticker).name for ticker in tickers},
             files=context.settings.files,
         )
+
+    def _kept(self, place: Partition, model: Model | None) -> Model | None:
+        """Return the model with the members that the stored forecasts of a cell have."""
+        if model is None or not model.member_names:
+            return model
+        return self._context.members.model(place.ticker, place.refit_month, model)
 
     def _outdated(self, step: Step, place: Partition, model: Model | None, rows: Mapping[str, pd.DataFrame]) -> str:
         """Return which upstream row has changed since it was found right; empty where none has."""

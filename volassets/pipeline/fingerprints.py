@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -76,31 +76,39 @@ class ModelHashes:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._models: dict[str, str] = {}
-        self._members: dict[str, tuple[Model, ...]] = {}
+        self._models: dict[tuple[str, ...], str] = {}
+        self._members: dict[tuple[str, ...], tuple[Model, ...]] = {}
         self.selection = digest(settings.correlation_threshold, settings.scaling, CODE_VERSIONS["selected_features"])
         self.forecasts = digest(settings.interval_level, CODE_VERSIONS["forecasts"])
         self.features = digest(settings.lags, settings.proxy, CODE_VERSIONS["features"])
 
     def model(self, model: Model) -> str:
         """Hash of the model's specification, its code version and the horizons."""
-        if model.name not in self._models:
+        key = named(model)
+        if key not in self._models:
             parts = (model.name, asdict(model), model.code_version, self.settings.horizons)  # type: ignore[call-overload]
-            self._models[model.name] = digest(*parts)
-        return self._models[model.name]
+            self._models[key] = digest(*parts)
+        return self._models[key]
 
     def members(self, model: Model) -> tuple[Model, ...]:
         """Specifications of the models that this one combines."""
-        if model.name not in self._members:
-            self._members[model.name] = tuple(self.settings.model(name) for name in model.member_names)
-        return self._members[model.name]
+        key = named(model)
+        if key not in self._members:
+            self._members[key] = tuple(self.settings.model(name) for name in model.member_names)
+        return self._members[key]
+
+
+def named(model: Model) -> tuple[str, ...]:
+    """Return what tells two models of one set of settings apart: a combination may have two lists of members."""
+    return (model.name, *model.member_names)
 
 
 class Fingerprints:
     """The fingerprints of one ticker's cells over its stored `bars`, index date.
 
     `hashes` are shared by the tickers of one set of settings; `pooled` is the fingerprint of a fit over all tickers,
-    of a model and a month, by default of this ticker alone.
+    of a model and a month, by default of this ticker alone; `kept` gives the model as the stored forecasts of a month
+    have it, by default today's.
     """
 
     def __init__(
@@ -110,8 +118,9 @@ class Fingerprints:
         bars: pd.DataFrame,
         calendar: SessionCalendar,
         pooled: Callable[[Model, pd.Timestamp], str] | None = None,
+        kept: Callable[[pd.Timestamp, Model], Model] = lambda _month, model: model,
     ) -> None:
-        self._hashes, self._ticker, self._calendar = hashes, ticker, calendar
+        self._hashes, self._ticker, self._calendar, self._kept = hashes, ticker, calendar, kept
         self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
         # One ticker alone is a pool too, as in the leakage audit.
         self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
@@ -120,7 +129,7 @@ class Fingerprints:
         values = bars.reindex(columns=[*BAR_COLUMNS, *measured]).to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
         self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
-        self._fits: dict[tuple[str, pd.Timestamp], str] = {}
+        self._fits: dict[tuple[tuple[str, ...], pd.Timestamp], str] = {}
 
     def _features_of(self, rows: int) -> str:
         # Tables that 0.1.0 computed stay valid as long as its rules and today's give the same bits.
@@ -181,7 +190,7 @@ class Fingerprints:
 
     def fit(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's fit for one month."""
-        key = (model.name, month)
+        key = (named(model), month)
         if key not in self._fits:
             self._fits[key] = self._pooled(model, month) if model.scope == "month" else self._fit(model, month)
         return self._fits[key]
@@ -205,7 +214,17 @@ class Fingerprints:
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
-        return _short(f"{self.fit(model, month)} {self._month(month)[2]} {self._hashes.forecasts}")
+        return self._forecast(self._kept(month, model), month, self._month(month)[2])
+
+    def _forecast(self, model: Model, month: pd.Timestamp, in_use: str) -> str:
+        return _short(f"{self.fit(model, month)} {in_use} {self._hashes.forecasts}")
+
+    def forecasts_so_far(self, model: Model, month: pd.Timestamp) -> Iterator[str]:
+        """Yield the fingerprint of one month's forecasts, of the running month also those of its days before."""
+        last = self._rows_in_use(month)
+        first = training_length(self._index, month) if last == len(self._index) else last
+        for rows in range(last, min(first, last) - 1, -1):
+            yield self._forecast(model, month, self._features_of(rows))
 
     def importance(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one fit's permutation importance."""

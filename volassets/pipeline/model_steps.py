@@ -17,6 +17,7 @@ from volassets.models.fit_storage import encode_checkpoint, fit_from_row, fit_to
 from volassets.models.protocol import Fit, FittedModel, Model, PooledModel, Window
 from volassets.models.window import make_window
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.kept_members import without_pool
 from volassets.pipeline.pool_membership import CANDIDATES
 from volassets.pipeline.state import FEATURES, State
 from volassets.pipeline.step import Check, Inputs, Load, Output, Requirement, Step
@@ -181,7 +182,8 @@ def _importance(settings: Settings, explained: Sequence[Model]) -> Iterator[Step
 
 def load_fits(settings: Settings, models: Sequence[Model], *others: str) -> Load:
     """Return the loader of the fits of `models` and of `others`; a ticker outside a pool gets the row of one inside."""
-    own = load_tables(*fit_tables(settings, models), *others)
+    before = [model for model in map(without_pool, models) if model is not None]
+    own = load_tables(*fit_tables(settings, [*models, *before]), *others)
     sources = [source for model in models for source in fitted_models(settings, model)]
     pooled = fit_tables(settings, [source for source in sources if source.scope == Scope.MONTH.value])
     if not pooled:
@@ -355,7 +357,8 @@ def _selection_needed(state: State, partition: Partition, model: Model) -> Itera
 
 def fits_needed(state: State, partition: Partition, model: Model) -> Iterator[Requirement]:
     """Yield the stored fits that a forecast of the model is made from."""
-    for source in fitted_models(state.context.settings, model):
+    kept = state.context.members.model(partition.ticker, partition.refit_month, model)
+    for source in fitted_models(state.context.settings, kept):
         if source.stored_fits:
             place = Partition("", partition.month) if source.scope == Scope.MONTH.value else partition
             yield f"{source.family}_fits", place, source.name, _fit_hash(state, partition, source)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from volassets.models.protocol import Model
+from volassets.models.registry import MODELS
 from volassets.timing import training_length
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ class PoolMembership:
 
 
 def differing_pools(context: Context) -> list[str]:
-    """Return in words which months were fitted with other tickers than a first fit would use now, and what it costs.
+    """Return in words which months have other tickers, or members of a combination, than a first fit would give them.
 
-    Nothing is written. The seconds are those that the stored fits took.
+    With what making them again costs. Nothing is written. The seconds are those that the stored fits took.
     """
     pools = context.pools
     lines = []
@@ -111,4 +112,16 @@ def differing_pools(context: Context) -> list[str]:
                 f"with other tickers than the pool has now; `volassets run --refit-pool` fits them again (they took "
                 f"{seconds:.0f} s) and then the forecasts of {len(tickers)} tickers."
             )
-    return lines
+    return lines + [text for model in context.models.values() for text in _kept_members(context, model)]
+
+
+def _kept_members(context: Context, model: Model) -> list[str]:
+    kept = context.members.kept(model)
+    if not kept:
+        return []
+    months = [month for listed in kept.values() for month in listed]
+    return [
+        f"{model.name}: {len(months)} months of {len(kept)} tickers ({min(months):%Y-%m} .. {max(months):%Y-%m}) keep "
+        f"the members that they had before the pool ({', '.join(MODELS[model.name]().member_names)}); `volassets run "
+        f"--refit-pool` makes their forecasts again from {', '.join(model.member_names)}."
+    ]

@@ -290,13 +290,13 @@ def test_trees_without_a_split_forecast_the_mean() -> None:
     np.testing.assert_allclose(model.predict(equation, arrays, inputs), 74.5)
 
 
-def test_equal_weight_per_ticker_changes_the_network_and_not_the_level(features: Features, fits) -> None:
-    even = dataclasses.replace(MODELS[2], weighting="ticker").fit_pool(windows_of(features))
+def test_equal_weight_per_row_changes_the_network_and_not_the_level(features: Features, fits) -> None:
+    even = dataclasses.replace(MODELS[2], weighting="row").fit_pool(windows_of(features))
     plain = fits["pooled_lstm"]
     assert even["BBB"].parameters == plain["BBB"].parameters
     assert not np.array_equal(even["BBB"].tensors["recurrent"], plain["BBB"].tensors["recurrent"])
     twins = dict.fromkeys(("AAA", "BBB"), features["AAA"])
-    models = (MODELS[2], dataclasses.replace(MODELS[2], weighting="ticker"))
+    models = (MODELS[2], dataclasses.replace(MODELS[2], weighting="row"))
     one, other = (model.fit_pool(windows_of(twins)) for model in models)
     assert same(one, other)
 
