@@ -27,7 +27,14 @@ class Combination(Model):
     family: ClassVar[str] = "combined"
     code_version: ClassVar[str] = "1"
     stored_fits: ClassVar[bool] = False
-    members_with_pool: ClassVar[tuple[str, ...]] = ("elastic_net", "lstm", "gjr", "pooled_ridge", "pooled_lstm")
+    # Chosen on 2004-2007 among twenty lists (docs/results.md).
+    members_with_pool: ClassVar[tuple[str, ...]] = (
+        "lstm",
+        "transformer",
+        "pooled_lstm",
+        "pooled_ridge",
+        "pooled_boosting",
+    )
 
     members: Annotated[tuple[str, ...], Field(min_length=1, description="Models that are combined.")] = (
         "elastic_net",

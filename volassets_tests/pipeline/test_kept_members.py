@@ -23,8 +23,10 @@ pytestmark = pytest.mark.slow
 # The running month of the last bar is the second one.
 MONTHS = pd.date_range("2006-11-01", "2006-12-01", freq="MS")
 BARS = 500
-MODELS = ("gjr", "elastic_net", "lstm", "transformer", "pooled_lstm", "pooled_ridge", "combination")
-QUICK = "".join(f"[{name}]\nseeds = 1\nepochs = 1\n" for name in ("lstm", "transformer", "pooled_lstm"))
+MODELS = ("gjr", "elastic_net", "lstm", "transformer", "pooled_lstm", "pooled_ridge", "pooled_boosting", "combination")
+QUICK = "[pooled_boosting]\ntrees = 10\n" + "".join(
+    f"[{name}]\nseeds = 1\nepochs = 1\n" for name in ("lstm", "transformer", "pooled_lstm")
+)
 
 
 @pytest.fixture
