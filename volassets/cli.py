@@ -42,7 +42,11 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--models", help="Models to fit, separated by commas. Default: the settings' list.")
 @click.option("--jobs", type=int, help="Worker processes. Default: every core.")
 @click.option("--force", is_flag=True, help="Compute everything again, also what is up to date.")
-@click.option("--refit-pool", is_flag=True, help="Fit pooled models again where the pool has other tickers now.")
+@click.option(
+    "--refit-pool",
+    is_flag=True,
+    help="Fit pooled models again where the pool has other tickers now, and combine with today's members.",
+)
 @handled
 def run(
     tickers: tuple[str, ...],

@@ -33,12 +33,12 @@ leaf_rows = 50
 Results = Mapping[tuple[str, str], list[PartitionResult]]
 
 
-def home_of(place: Path, simulated_bars, tickers: tuple[str, ...] = TICKERS) -> Settings:
+def home_of(place: Path, simulated_bars, tickers: tuple[str, ...] = TICKERS, jobs: int = 1) -> Settings:
     (place / "home").mkdir(parents=True)
     (place / "home" / "volassets.toml").write_text(TOML)
     for seed, ticker in enumerate(sorted(tickers)):
         simulated_bars(520, seed).to_csv(place / f"{ticker}.csv", date_format="%Y-%m-%d")
-    values = {"source": "csv", "csv_dir": str(place), "tickers": tickers, "minimum_history": 400, "jobs": 1}
+    values = {"source": "csv", "csv_dir": str(place), "tickers": tickers, "minimum_history": 400, "jobs": jobs}
     return load_settings(place / "home", {**values, "start_month": "2006-01"})
 
 
@@ -82,7 +82,8 @@ def test_a_month_has_one_fit_over_all_tickers_and_forecasts_of_each(tmp_path: Pa
     again = run(settings)
     assert not [item for item in again if item.computed]
 
-    other = home_of(tmp_path / "other", simulated_bars, ("CCC", "AAA", "BBB"))
+    # Neither the order of the tickers nor the number of processes changes a bit.
+    other = home_of(tmp_path / "other", simulated_bars, ("CCC", "AAA", "BBB"), jobs=2)
     run(other)
     columns = ["ticker", "refit_month", "model", "parameters", "data_hash"]
     pd.testing.assert_frame_equal(fits_of(other)[1][columns], fits[columns], check_exact=True)
