@@ -42,7 +42,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:
     prices = served.launch(("raw_prices", "realized_vol_features"), {RANGE_START: TICKERS[0], RANGE_END: DOWN})
     assert served.wait_run(prices, SECONDS) == "FAILURE"
-    assert f"{DOWN}" in served.failures(prices)
+    assert f"raw_prices {DOWN}" in served.failures(prices)
 
     fits = [f"{month}-01" for month in MONTHS]
     cells = [f"{month}-01|{ticker}" for month in MONTHS for ticker in TICKERS]
@@ -57,5 +57,9 @@ def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:
     over = ("COMPLETED_SUCCESS", "COMPLETED_FAILED")
     wait_until(lambda: served.backfill_status(second) in over, SECONDS, "the forecasts", pause=0.5)
     failed = [str(run["runId"]) for run in served.runs(second) if run["status"] != "SUCCESS"]
-    print(served.backfill_status(second), failed, [served.failures(run) for run in failed])
+    texts = [served.failures(run) for run in failed]
+    assert len(texts) == len(MONTHS)
+    assert all(
+        f"pooled_ridge: no bars of {DOWN} are stored: `volassets run --ticker '{DOWN}'`" in text for text in texts
+    )
     assert served.cells("pooled_forecasts") == {(ticker, month) for month in MONTHS for ticker in TICKERS[:2]}
