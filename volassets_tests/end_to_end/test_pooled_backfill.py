@@ -42,7 +42,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:
     prices = served.launch(("raw_prices", "realized_vol_features"), {RANGE_START: TICKERS[0], RANGE_END: DOWN})
     assert served.wait_run(prices, SECONDS) == "FAILURE"
-    assert f"raw_prices {DOWN}" in served.failures(prices)
+    assert DOWN in served.failures(prices)
 
     fits = [f"{month}-01" for month in MONTHS]
     cells = [f"{month}-01|{ticker}" for month in MONTHS for ticker in TICKERS]
