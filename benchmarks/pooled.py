@@ -1,4 +1,4 @@
-"""Processor seconds and memory of a month's fit over all tickers, for pools of 2 to 96."""
+"""Processor seconds and memory of a month's fit over all tickers, for pools of 2 to 500."""
 
 from __future__ import annotations
 
@@ -21,33 +21,28 @@ from volassets.models.pooled_ridge import PooledRidge
 from volassets.models.protocol import PooledModel, Window
 from volassets.models.window import make_window
 
-SIZES = (2, 6, 24, 96)
+# The largest is beyond `maximum_rows` of every model.
+SIZES = (2, 6, 24, 96, 500)
 MONTH = pd.Timestamp("2010-01-01")
 HORIZONS = (1, 5, 22)
-MODELS: dict[str, PooledModel] = {
-    "pooled_ridge": PooledRidge(),
-    "pooled_boosting": PooledBoosting(),
-    "pooled_lstm": PooledLstm(),
-    "pooled_lstm, maximum_rows = 50000": PooledLstm(maximum_rows=50_000),
-}
-CAP = max(SIZES)
+MODELS: dict[str, PooledModel] = {model.name: model for model in (PooledRidge(), PooledBoosting(), PooledLstm())}
 
 
 def pooled(sizes: tuple[int, ...] = SIZES) -> pd.DataFrame:
-    """Fit the pooled models for one month on 2 to 96 copies, with noise, of 11 years of the S&P 500.
+    """Fit the pooled models for one month on 2 to 500 copies, with noise, of 11 years of the S&P 500.
 
     Returns
     -------
     DataFrame
-        Columns model, tickers, rows (that the fit may use), cpu_seconds, one_by_one (processor seconds of
-        `lstm` on as many tickers, one alone times their number) and megabytes (largest resident size of the process,
-        the feature tables included). Each row is a process of its own. The smaller cap is run on the largest pool.
+        Columns model, tickers, rows (of all windows), rows_used (after the cap of `maximum_rows`), cpu_seconds,
+        one_by_one (processor seconds of `lstm` on as many tickers, one alone times their number) and megabytes (largest
+        resident size of the process, the feature tables included). Each row is a process of its own.
     """
     rows = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as processes:
         alone = processes.submit(_alone).result()
         for name in MODELS:
-            for size in sizes if "=" not in name else (CAP,):
+            for size in sizes:
                 measured = processes.submit(_measured, name, size).result()
                 rows.append({"model": name, "tickers": size, **measured, "one_by_one": alone * size})
     return pd.DataFrame(rows)
@@ -58,9 +53,10 @@ def _measured(name: str, size: int) -> dict[str, Any]:
     # A first fit imports what a run has imported long ago.
     MODELS[name].fit_pool(dict(list(windows.items())[:1]))
     start = time.process_time()
-    MODELS[name].fit_pool(windows)
+    fits = MODELS[name].fit_pool(windows)
     return {
         "rows": sum(len(window.features) for window in windows.values()),
+        "rows_used": sum(fit.n_train for fit in fits.values()),
         "cpu_seconds": time.process_time() - start,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
