@@ -12,6 +12,7 @@ from volassets.commands.handling import DONE, Group, handled
 from volassets.commands.portfolio_group import portfolios
 from volassets.commands.store_group import backup, open_store, restore, warehouse
 from volassets.commands.ticker_group import tickers
+from volassets.commands.upkeep_group import compare, prune
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -202,6 +203,8 @@ cli.add_command(export)
 cli.add_command(warehouse)
 cli.add_command(backup)
 cli.add_command(restore)
+cli.add_command(prune)
+cli.add_command(compare)
 
 
 def main() -> None:

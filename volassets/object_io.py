@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -87,19 +88,69 @@ def write_whole(place: str | Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
+def drafts(folder: Path, now: datetime) -> list[Path]:
+    """Return what killed writers have left below `folder` for a day and longer."""
+    limit = (now - timedelta(days=DRAFT_DAYS)).timestamp()
+    found = []
+    for file in folder.rglob(".*"):
+        with suppress(OSError):
+            if DRAFT.fullmatch(file.name) and file.is_file() and file.stat().st_mtime < limit:
+                found.append(file)
+    return found
+
+
 def remove_drafts(folder: Path, now: datetime) -> list[Path]:
     """Remove what killed writers have left below `folder` for a day and longer; return what is gone.
 
     A writer takes seconds; one that wakes up after a day finds its draft gone and fails, the old file stays.
     """
-    limit = (now - timedelta(days=DRAFT_DAYS)).timestamp()
     removed = []
-    for file in folder.rglob(".*"):
+    for file in drafts(folder, now):
         with suppress(OSError):
-            if DRAFT.fullmatch(file.name) and file.is_file() and file.stat().st_mtime < limit:
-                file.unlink()
-                removed.append(file)
+            file.unlink()
+            removed.append(file)
     return removed
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file below a place: its path in there, its bytes, and when it was written, UTC."""
+
+    path: str
+    bytes: int
+    written: datetime
+
+
+def stored_files(place: str | Path, folder: str) -> list[StoredFile]:
+    """Return the files below `folder` of a directory or URL, in order; OSError if it cannot be reached."""
+    if not is_url(place):
+        found = (file for file in Path(place, folder).rglob("*") if file.is_file())
+        return sorted(
+            (
+                StoredFile(str(file.relative_to(place)), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+                for file in found
+                for status in [file.stat()]
+            ),
+            key=lambda file: file.path,
+        )
+    fs, root = file_system(str(place))
+    root = root.rstrip("/")
+    with reaching(str(place)):
+        listed = fs.find(f"{root}/{folder}", detail=True)
+    return [
+        StoredFile(path.removeprefix(f"{root}/"), int(about["size"]), fs.modified(path).astimezone(UTC))
+        for path, about in sorted(listed.items())
+    ]
+
+
+def remove_whole(place: str | Path, path: str) -> None:
+    """Remove the file `path` below a directory or URL, where it is there; OSError if that fails."""
+    if not is_url(place):
+        Path(place, path).unlink(missing_ok=True)
+        return
+    fs, root = file_system(str(place))
+    with reaching(str(place)), suppress(FileNotFoundError):
+        fs.rm_file(f"{root.rstrip('/')}/{path}")
 
 
 @contextmanager

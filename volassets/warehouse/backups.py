@@ -21,6 +21,11 @@ def back_up(store: Warehouse, settings: Settings, now: datetime) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"volassets-{now:%Y-%m-%d-%H%M}.duckdb"
     store.backup(file)
-    for old in sorted(folder.glob(PATTERN))[: -settings.backups_kept]:
+    for old in superseded(settings):
         old.unlink()
     return file
+
+
+def superseded(settings: Settings) -> list[Path]:
+    """Return the backups of the home that are older than the newest `backups_kept`, the oldest first."""
+    return sorted((settings.home / BACKUPS).glob(PATTERN))[: -settings.backups_kept]

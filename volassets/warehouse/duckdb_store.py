@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from volassets.object_io import replacing
+from volassets.warehouse.compaction import copy_tables, row_bytes
 from volassets.warehouse.damage import Unreadable, unreadable
 from volassets.warehouse.database_lock import PATIENCE_SECONDS, Patience, locked, log_line
 from volassets.warehouse.declarations import Table, cast, quoted
@@ -60,6 +61,42 @@ class DuckDBWarehouse(Warehouse):
                     _delete(connection, change.table, change.cells)
                     _insert(connection, change.table, change.rows)
         return changed
+
+    def _remove(self, cells: Mapping[Table, pd.DataFrame]) -> None:
+        with self._writing() as connection:
+            for table, keys in cells.items():
+                _delete(connection, table, keys)
+
+    def bytes_of(self, rows: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+        """Return about how many bytes the rows of cells take."""
+        if not self.path.exists():
+            return dict.fromkeys(rows, 0)
+        with self.connect(read_only=True) as connection:
+            each = row_bytes(connection, list(self.schema.tables.values()))
+        return {name: round(each[name] * int(frame["n"].sum())) for name, frame in rows.items()}
+
+    def compact(self) -> int:
+        """Write the file again without the blocks of deleted rows; return the bytes that it is smaller by.
+
+        The new file takes the place of the old one as a whole, once nobody has that open.
+        """
+        import duckdb
+
+        before = self.path.stat().st_size
+        with self.connect(read_only=False) as connection:
+            connection.execute("CHECKPOINT")
+            try:
+                with replacing(self.path) as draft:
+                    with duckdb.connect(str(draft)) as fresh:
+                        self.schema.apply(fresh)
+                    copy_tables(connection, draft, list(self.schema.tables))
+                    connection.close()
+            except (OSError, duckdb.Error) as error:
+                raise StoreError(
+                    f"{self.path} cannot be written again: {error}. It is as it was; its free blocks are used by later "
+                    "rows. Free some space and run this again."
+                ) from None
+        return before - self.path.stat().st_size
 
     def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
         import duckdb

@@ -74,6 +74,32 @@ class Warehouse(ABC):
         checked = [self._checked(change) for change in changes]
         return self._write(checked) if checked else 0
 
+    def remove(self, cells: Mapping[str, pd.DataFrame]) -> None:
+        """Remove all rows of some cells, by table; a frame has one row per cell, in the columns of `Table.cell`.
+
+        In DuckDB everything of one call is one transaction. In Parquet the cells go one by one, those of the tables
+        that are filled last first, so that no forecast is without its fit.
+
+        Raises
+        ------
+        StoreError
+            A table is a log, or one cell as a whole, or the store cannot be written; nothing is removed.
+        """
+        tables = {self.table(name): frame[list(self.table(name).cell)] for name, frame in cells.items()}
+        kept = [table.name for table in tables if table.append_only or not table.cell]
+        if kept:
+            raise StoreError(f"no cell of {kept[0]} can be removed. Nothing was removed.")
+        order = list(self.schema.tables)
+        self._remove(dict(sorted(tables.items(), key=lambda item: -order.index(item[0].name))))
+
+    @abstractmethod
+    def bytes_of(self, rows: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+        """Return how many bytes cells take, by table; of DuckDB about. Frames as in `remove`, with their rows `n`."""
+
+    @abstractmethod
+    def compact(self) -> int:
+        """Give back the space of what was removed; return the bytes, 0 where removing has done it already."""
+
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the result of a reading statement; InputError if it is wrong, or would write.
 
@@ -156,6 +182,10 @@ class Warehouse(ABC):
     @abstractmethod
     def _write(self, checked: Sequence[CheckedChange]) -> int:
         """Write what was checked; return the rows changed in tables with stamps."""
+
+    @abstractmethod
+    def _remove(self, cells: Mapping[Table, pd.DataFrame]) -> None:
+        """Remove the rows of cells, in the order given."""
 
     @abstractmethod
     def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:

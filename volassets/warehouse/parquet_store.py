@@ -87,6 +87,33 @@ class ParquetWarehouse(Warehouse):
                 changed += self._upsert(change)
         return changed
 
+    def _remove(self, cells: Mapping[Table, pd.DataFrame]) -> None:
+        for path in self._files_of(cells):
+            try:
+                self.files.remove(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(f"{path} cannot be removed: {error}. Correct the cause and run this again.") from None
+
+    def bytes_of(self, rows: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+        """Return how many bytes the files of cells have."""
+        return {
+            name: sum(self.files.fs.size(path) or 0 for path in self._files_of({self.table(name): frame}))
+            for name, frame in rows.items()
+        }
+
+    def compact(self) -> int:
+        """Do nothing: a cell that is removed is a file less."""
+        return 0
+
+    def _files_of(self, cells: Mapping[Table, pd.DataFrame]) -> list[str]:
+        return [
+            self.files.path(table, cell)
+            for table, frame in cells.items()
+            for cell in frame[list(table.cell)].itertuples(index=False, name=None)
+        ]
+
     def _upsert(self, change: CheckedChange) -> int:
         table, changed = change.table, 0
         key, compared = list(table.key), list(table.compared)
