@@ -54,7 +54,6 @@ def until(function):
     return call
 duckdb_store._delete, cell_files.CellFiles.remove = map(until, count)
 from volassets.cli import cli
-from volassets.clock import utc_now
 cli(["prune", "--yes"])
 """
 
