@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VOLASSETS_HOME ?= $(CURDIR)/data
 
-.PHONY: install run test test-all ui bench lint format stress clean
+.PHONY: install run test test-all ui bench lint format site stress clean
 
 # All models but the Transformer and the combination that needs it, which would double the time of a first look.
 MODELS ?= naive,rolling_20,ewma,garch,gjr,egarch,har,log_har,log_har_leverage,elastic_net,lstm
@@ -45,6 +45,11 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation as pages in build/site; a link that leads nowhere, or a page that none reaches, fails.
+site: $(VENV)/.installed-dev
+	@$(PIP) -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet -f docs/mkdocs.yml
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from volassets.cli import cli
-from volassets.clock import utc_now
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
@@ -27,6 +26,7 @@ from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Upsert, open_warehouse
 
 MONTH = pd.Timestamp("2006-11-01")
+LONG_AGO = pd.Timestamp("2020-01-01").timestamp()
 TOML = """
 tickers = {tickers}
 models = {models}
@@ -111,9 +111,9 @@ def home(made, tmp_path, monkeypatch) -> Path:
     settings = written(home, ["AAA"], ["naive", "elastic_net"], warehouse)
     folder, reports = Path(settings.files) / "checkpoints" / "AAA" / "2006-10", home / "reports"
     folder.mkdir()
-    for name, days in (("lstm-old.safetensors", 2), ("lstm-new.safetensors", 0)):
+    for name in ("lstm-old.safetensors", "lstm-new.safetensors"):
         (folder / name).write_bytes(b"x" * 1000)
-        os.utime(folder / name, (utc_now().timestamp() - days * 86_400,) * 2)
+    os.utime(folder / "lstm-old.safetensors", (LONG_AGO, LONG_AGO))
     reports.mkdir(exist_ok=True)
     for name in ("AAA", "BBB", "mine"):
         (reports / f"{name}.html").write_text("a page")
