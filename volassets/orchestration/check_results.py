@@ -1,6 +1,6 @@
 """What the steps' checks find, as Dagster shows it: one result per partition, red or yellow with the findings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,11 +9,13 @@ import pandas as pd
 from volassets.market.findings import Finding
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
+from volassets.pipeline.freshness import unjudged
 from volassets.pipeline.partition_result import PartitionResult
 from volassets.pipeline.price_steps import BARS_VALID
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Step
 from volassets.reporting.cell_text import is_missing
+from volassets.settings import Settings
 
 SHOWN_ROWS = 20
 NOTE = "note"
@@ -57,14 +59,34 @@ def evaluations(
 
 
 def age_evaluations(context: Context, steps: Sequence[Step]) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield how old the newest bars and forecasts are at the context's moment, of every listed ticker with bars."""
-    context.load_bars(context.settings.tickers)
-    places = [Partition(ticker) for ticker in context.settings.tickers if not context.bars(ticker).empty]
-    state = State(context, [place.ticker for place in places])
+    """Yield how old the newest bars and forecasts are at the context's moment, of every listed ticker that grows."""
+    places = [Partition(ticker) for ticker in context.settings.tickers]
+    state = State(context, context.settings.tickers)
     for step in steps:
         asked = {check.name: check.find(state, places) for check in step.checks if check.of_now} if places else {}
         found = {place: {name: each[place] for name, each in asked.items() if place in each} for place in places}
         yield from (evaluation for _, evaluation in evaluations(state, step, found if asked else {}, ()))
+
+
+def ages_not_judged(
+    settings: Settings, steps: Sequence[Step], said: Iterable[tuple[str, str]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield that an age is not judged any more, of those pairs of check name and ticker of which one was `said`.
+
+    Dagster goes on showing the last result: without another one a closed ticker would stay red.
+    """
+    assets = {check.name: dg.AssetKey(step.name) for step in steps for check in step.checks if check.of_now}
+    for check_name, ticker in said:
+        reason = unjudged(settings, ticker) if ticker in settings.tickers and check_name in assets else ""
+        if reason:
+            yield dg.AssetCheckEvaluation(
+                asset_key=assets[check_name],
+                check_name=check_name,
+                passed=True,
+                description=f"{ticker}: not judged: {reason}",
+                metadata={"findings": 0},
+                partition=ticker,
+            )
 
 
 def _refusal(error: Exception | None) -> list[Finding]:

@@ -13,7 +13,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from volassets.clock import utc_now
 from volassets.notifications import notify, run_message
 from volassets.object_io import is_url, remove_drafts
-from volassets.orchestration.check_results import age_evaluations
+from volassets.orchestration.check_results import age_evaluations, ages_not_judged
 from volassets.orchestration.jobs import COMMAND_LINE, SCHEDULE_TAG, STARTED_TAG, step_error
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.orchestration.run_findings import events_of, failed_checks, run_findings
@@ -90,14 +90,14 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
         "forecast of every ticker are, whenever that changes.",
     )
     def watch_ages(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        said = json.loads(context.cursor or "{}")
-        found, texts = [], {}
+        said: dict[str, str] = json.loads(context.cursor or "{}")
         with Context(settings) as opened:
-            for evaluation in age_evaluations(opened, steps):
-                name = f"{evaluation.check_name}|{evaluation.partition}"
-                texts[name] = evaluation.description
-                if said.get(name) != evaluation.description:
-                    found.append(evaluation)
+            judged = list(age_evaluations(opened, steps))
+        names = {(each.check_name, each.partition) for each in judged}
+        before = ((check, ticker) for check, _, ticker in (name.partition("|") for name in said))
+        judged += ages_not_judged(settings, steps, (name for name in before if name not in names))
+        texts = {f"{each.check_name}|{each.partition}": each.description for each in judged}
+        found = [each for each in judged if said.get(f"{each.check_name}|{each.partition}") != each.description]
         if not found:
             return dg.SkipReason("no age has changed")
         return dg.SensorResult(asset_events=found, cursor=json.dumps(texts))

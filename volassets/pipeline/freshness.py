@@ -10,14 +10,15 @@ import pandas as pd
 
 from volassets.market.findings import Finding
 from volassets.market.freshness import severity
+from volassets.models.registry import families
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
-from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions, is_closed
+from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Check
+from volassets.settings import Settings
 
 BAR, FORECAST = "bar", "forecast"
-NEWEST = "SELECT ticker, max(origin_date) AS last FROM forecasts WHERE list_contains($tickers, ticker) GROUP BY ticker"
 
 
 @dataclass(frozen=True)
@@ -51,44 +52,57 @@ class Age:
         return f"{self.ticker}: {self.text}{remedy}"
 
 
+def unjudged(settings: Settings, ticker: str) -> str:
+    """Return why the age of what is stored of `ticker` says nothing; empty where it does."""
+    if ticker in settings.closed:
+        return "it is traded no more"
+    source = settings.source_of(ticker).source
+    return f"bars of the source {source} do not grow by themselves" if source in LOCAL_SOURCES else ""
+
+
 def ages(context: Context, tickers: Sequence[str]) -> list[Age]:
     """Return the age of the newest bar and of the newest forecast of every ticker that has one and that goes on.
 
     The context's `now` decides which sessions have closed; the day's own is open. Bars of files do not grow by
-    themselves, nor do those of closed tickers: these are left out.
+    themselves, nor do those of closed tickers: these are left out. No bars are read, only the last days.
     """
-    context.load_bars(tickers)
-    newest = context.warehouse.query(NEWEST, {"tickers": list(tickers)}).set_index("ticker")["last"]
+    judged = [ticker for ticker in tickers if not unjudged(context.settings, ticker)]
+    if not judged:
+        return []
+    rows = context.warehouse.query(_newest(), {"tickers": judged}).set_index("ticker")
     found = []
-    for ticker in tickers:
-        local = context.settings.source_of(ticker).source in LOCAL_SOURCES
-        if local or context.bars(ticker).empty or is_closed(context, ticker):
-            continue
-        days = context.ticker(ticker).index
-        behind = len(closed_sessions(context, ticker))
-        found.append(Age(ticker, BAR, days[-1], behind))
-        if ticker in newest.index:
-            last = pd.Timestamp(newest[ticker])
-            found.append(Age(ticker, FORECAST, last, behind + int((days > last).sum())))
+    for ticker in (ticker for ticker in judged if ticker in rows.index):
+        last, forecast, after = rows.loc[ticker, ["last_bar", "last_origin", "bars_after"]]
+        behind = len(closed_sessions(context, ticker, pd.Timestamp(last)))
+        found.append(Age(ticker, BAR, pd.Timestamp(last), behind))
+        if not pd.isna(forecast):
+            found.append(Age(ticker, FORECAST, pd.Timestamp(forecast), behind + int(after)))
     return found
+
+
+def _newest() -> str:
+    # The tables themselves: the view of all forecasts joins every row with its next bar.
+    parts = " UNION ALL ".join(
+        f"SELECT ticker, max(origin_date) AS day FROM {family}_forecasts WHERE list_contains($tickers, ticker) "
+        "GROUP BY ticker"
+        for family in families()
+    )
+    return f"""
+        SELECT b.ticker, max(b.date) AS last_bar, any_value(f.last_origin) AS last_origin,
+            count(*) FILTER (WHERE b.date > f.last_origin) AS bars_after
+        FROM raw_prices b LEFT JOIN (SELECT ticker, max(day) AS last_origin FROM ({parts}) GROUP BY ticker) f
+            ON f.ticker = b.ticker
+        WHERE list_contains($tickers, b.ticker) GROUP BY b.ticker"""
 
 
 def _current(what: str, state: State, partitions: Sequence[Partition]) -> Mapping[Partition, Sequence[Finding]]:
-    """Return the age of the newest `what` as a finding; none where bars do not grow by themselves.
-
-    A ticker without bars, or without the forecast that is asked about, is left out.
-    """
+    """Return the age of the newest `what` as a finding, of every ticker that has one and whose bars grow."""
     known = ages(state.context, [partition.ticker for partition in partitions])
-    growing = {age.ticker for age in known}
-    found: dict[Partition, list[Finding]] = {
-        partition: []
-        for partition in partitions
-        if partition.ticker not in growing and not state.context.bars(partition.ticker).empty
+    return {
+        Partition(age.ticker): [Finding(f"{what}s_current", severity(age.sessions) or "note", age.line)]
+        for age in known
+        if age.what == what
     }
-    for age in known:
-        if age.what == what:
-            found[Partition(age.ticker)] = [Finding(f"{what}s_current", severity(age.sessions) or "note", age.line)]
-    return found
 
 
 def current_check(what: str) -> Check:

@@ -73,7 +73,7 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
             return ""
         context.fetched[ticker] = bars, findings
         return f"the {context.source(ticker).name} bars differ from the stored ones"
-    closed = closed_sessions(context, ticker)
+    closed = closed_sessions(context, ticker, stored.index[-1])
     if len(closed):
         return f"the stored bars end on {stored.index[-1]:%Y-%m-%d}, {closed[-1]:%Y-%m-%d} has closed since"
     return ""
@@ -84,9 +84,8 @@ def is_closed(context: Context, ticker: str) -> bool:
     return ticker in context.settings.closed and not context.bars(ticker).empty
 
 
-def closed_sessions(context: Context, ticker: str) -> pd.DatetimeIndex:
-    """Return the sessions after the last stored bar that have closed; the day's own counts as open."""
-    last = context.ticker(ticker).index[-1]
+def closed_sessions(context: Context, ticker: str, last: pd.Timestamp) -> pd.DatetimeIndex:
+    """Return the sessions after `last` that have closed; the day's own counts as open."""
     closed = context.calendar(ticker).sessions(last, pd.Timestamp(context.now.date()) - pd.Timedelta(days=1))
     return closed[closed > last]
 

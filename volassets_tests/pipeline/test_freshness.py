@@ -84,6 +84,8 @@ def test_the_checks_of_the_ui_say_the_same_age(home, day, passed, severity):
     known = {(age.ticker, age.what): age.line for age in freshness.ages(context, settings.tickers)}
     found = {(e.partition, e.check_name): e for e in age_evaluations(context, steps(settings))}
     assert {(ticker, f"{what}s_current") for ticker, what in known} == set(found)
+    # Every quarter of an hour, for hundreds of tickers: the last days are read, no bars.
+    assert not context._bars
     for (ticker, what), line in known.items():
         evaluation = found[ticker, f"{what}s_current"]
         assert evaluation.description.lower() == line.lower()
@@ -115,3 +117,27 @@ def test_the_daemon_records_an_age_when_it_has_changed_and_only_then(home):
         assert last.status.value == "FAILED"
         again = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=told.cursor))
         assert again.skip_message == "no age has changed"
+
+
+@pytest.mark.parametrize("change", ["closed", "csv"])
+def test_what_is_not_judged_any_more_gets_no_green_light_and_does_not_stay_red(home, change):
+    before = home("yfinance")
+    after = before.model_copy(update={"closed": ("AAA",)}) if change == "closed" else home("csv")
+    names = {"bars_current|AAA", "forecasts_current|AAA"}
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick(settings, cursor=None):
+            sensor = build_definitions(settings).get_repository_def().get_sensor_def("watch_ages")
+            return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
+
+        first = tick(after)
+        assert not names & {f"{event.check_name}|{event.partition}" for event in first.asset_events or ()}
+        red = tick(before)
+        assert all(not event.passed for event in red.asset_events if event.partition == "AAA")
+        told = tick(after, red.cursor)
+        said = {f"{event.check_name}|{event.partition}": event for event in told.asset_events}
+        assert names <= set(said)
+        assert all(said[name].description.startswith("AAA: not judged: ") for name in names)
+        assert tick(after, told.cursor).skip_message == "no age has changed"
+        back = tick(before, told.cursor)
+        assert names <= {f"{event.check_name}|{event.partition}" for event in back.asset_events if not event.passed}
