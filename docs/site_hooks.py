@@ -66,7 +66,11 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def _reference(name: str) -> str:
     module, inside = volassets._PUBLIC[name]
-    return f"# volassets.{name}\n\n::: {module}{f'.{inside}' if inside else ''}\n"
+    # The examples of the page about Python, which the tests run.
+    blocks = re.findall(r"^```pycon\n.*?^```$", (ROOT / PYTHON).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    example = "\n\n".join(block for block in blocks if re.search(rf"\bva\.{name}\b", block))
+    heading = "## Example\n\nFrom the page [in Python](../python.md), in whose order names are defined."
+    return f"# volassets.{name}\n\n::: {module}{f'.{inside}' if inside else ''}\n\n{heading}\n\n{example}\n"
 
 
 def _title(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -54,4 +55,6 @@ def test_the_site_is_built_and_a_page_that_no_link_reaches_is_refused(spoiled, t
         return
     for name in volassets._PUBLIC:
         page = tmp_path / "site" / "docs" / "reference" / name / "index.html"
-        assert f"volassets.{name}" in page.read_text("utf-8")
+        text = re.sub(r"<[^>]+>", "", page.read_text("utf-8"))
+        assert f"volassets.{name}" in text
+        assert re.search(rf"\bva\.{name}\b", text.partition("From the page in Python")[2])
