@@ -69,14 +69,14 @@ def ages(context: Context, tickers: Sequence[str]) -> list[Age]:
     judged = [ticker for ticker in tickers if not unjudged(context.settings, ticker)]
     if not judged:
         return []
-    rows = context.warehouse.query(_newest(), {"tickers": judged}).set_index("ticker")
+    newest = context.warehouse.query(_newest(), {"tickers": judged}).to_dict("records")
     found = []
-    for ticker in (ticker for ticker in judged if ticker in rows.index):
-        last, forecast, after = rows.loc[ticker, ["last_bar", "last_origin", "bars_after"]]
-        behind = len(closed_sessions(context, ticker, pd.Timestamp(last)))
-        found.append(Age(ticker, BAR, pd.Timestamp(last), behind))
-        if not pd.isna(forecast):
-            found.append(Age(ticker, FORECAST, pd.Timestamp(forecast), behind + int(after)))
+    for row in sorted(newest, key=lambda row: judged.index(row["ticker"])):
+        ticker, last = row["ticker"], pd.Timestamp(row["last_bar"])
+        behind = len(closed_sessions(context, ticker, last))
+        found.append(Age(ticker, BAR, last, behind))
+        if not pd.isna(row["last_origin"]):
+            found.append(Age(ticker, FORECAST, pd.Timestamp(row["last_origin"]), behind + int(row["bars_after"])))
     return found
 
 
