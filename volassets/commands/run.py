@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from volassets.clock import utc_now
+from volassets.commands.early_leaderboard import EarlyLeaderboard
 from volassets.errors import InputError, VolassetsError
 from volassets.names import check_ticker_name
 from volassets.object_io import remove_drafts
@@ -56,7 +57,8 @@ def run_command(
         # Judged as the settings would be; what the home keeps and compares stays the home's.
         values = {**settings.model_dump(mode="json"), "models": list(models)}
         fitted = validated(values, settings.model_sections, settings.home)
-    for model in (settings if models is None else fitted).chosen_models.values():
+    chosen = (settings if models is None else fitted).chosen_models.values()
+    for model in chosen:
         model.check_machine()
     request = Request(
         tickers=list(dict.fromkeys(tickers)) or list(settings.tickers),
@@ -71,7 +73,7 @@ def run_command(
         runner = Runner(settings, None, progress.say)
         months = runner.prepare(request)
         _keep_home(settings, list(months))
-        result = runner.run(months, request, progress)
+        result = runner.run(months, request, EarlyLeaderboard(settings, months, chosen, progress))
     if result.refreshed:
         for folder in local_folders(settings):
             remove_drafts(folder, utc_now())

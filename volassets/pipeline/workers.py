@@ -33,6 +33,8 @@ Found = TypeVar("Found")
 # A second thread per worker gives nothing and, on a busy machine, makes a fit many times slower.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 IDLE_SECONDS = 60
+# Bytes that a worker may grow by; joblib ends one at 300 MB where psutil is installed, which importing PyTorch reaches.
+MOST_GROWTH = 8 * 2**30
 # Enough that no worker waits for the next job, few enough that results do not pile up.
 JOBS_PER_WORKER = 3
 
@@ -80,7 +82,10 @@ class SharedFrames:
 
 def _start_worker(parent: int) -> None:
     """Limit the worker to one thread and end it when `parent` ends, also if that is killed."""
+    from joblib.externals.loky import process_executor
+
     os.environ.update(ONE_THREAD)
+    process_executor._MAX_MEMORY_LEAK_SIZE = MOST_GROWTH
 
     def watch() -> None:
         while os.getppid() == parent:

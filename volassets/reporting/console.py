@@ -80,6 +80,7 @@ class RunProgress:
         )
         self._tasks: dict[tuple[str, str], progress.TaskID] = {}
         self._printed: dict[tuple[str, str], float] = {}
+        self._begun: dict[str, tuple[int, float]] = {}
         self._start = time.monotonic()
 
     def __enter__(self) -> RunProgress:
@@ -113,4 +114,12 @@ class RunProgress:
         now = time.monotonic()
         if step.done == step.total or now - self._printed.get(key, 0.0) >= PLAIN_SECONDS:
             self._printed[key] = now
-            click.echo(f"{now - self._start:7.1f} s  {step.stage} {step.ticker} {month} {step.done}/{step.total}")
+            line = f"{now - self._start:7.1f} s  {step.stage} {step.ticker} {month} {step.done}/{step.total}"
+            click.echo(line + self._time_left(step.stage, step.done, step.total, now))
+
+    def _time_left(self, stage: str, done: int, total: int, now: float) -> str:
+        """Return the rest of a stage at the pace of its cells so far; nothing where no pace is seen yet."""
+        first, start = self._begun.setdefault(stage, (done, now))
+        if done in (first, total):
+            return ""
+        return f", about {(now - start) / (done - first) * (total - done):.0f} s left"

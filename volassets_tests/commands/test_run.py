@@ -91,3 +91,22 @@ def test_a_source_given_for_one_run_does_not_reach_a_ticker_that_it_does_not_kno
     assert wrong.exit_code == 2, wrong.output
     assert load_settings().source_of("^GSPC").source == "bundled"
     assert "nothing to do" in run(*asked).stdout
+
+
+def test_quick_models_are_compared_before_the_first_network(home: Path) -> None:
+    home.mkdir()
+    (home / "volassets.toml").write_text("[lstm]\nepochs = 1\nseeds = 1\n", "utf-8")
+    asked = ("--ticker", "^GSPC", "--from", "2018-11", "--to", "2018-12")
+    title = "h = 1, before the networks"
+    output = run(*asked, "--models", "naive,rolling_20,lstm").stdout
+    early = output.index(title)
+    assert output.index("benchmark_forecasts ^GSPC 2018-12 4/4") < early < output.index("lstm_fits ^GSPC 2018-11 1/2")
+    rows = [line.split("│") for line in output[early:].split("2 rows")[0].splitlines() if line.startswith("│")]
+    lines = {fields[2].strip(): fields for fields in rows}
+    board = open_warehouse(load_settings()).query("SELECT * FROM leaderboard WHERE horizon = 1").set_index("model")
+    assert set(lines) == {"naive", "rolling_20"}
+    for model, fields in lines.items():
+        assert int(fields[3]) == board.loc[model, "n"]
+        assert float(fields[4]) == pytest.approx(board.loc[model, "qlike"], abs=5e-5)
+    # Where no quick model is forecast in a run, there is nothing new to show before its networks.
+    assert title not in run(*asked, "--models", "lstm", "--force").stdout

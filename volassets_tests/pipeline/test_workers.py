@@ -121,6 +121,22 @@ def test_a_worker_has_one_thread():
     assert set(pools) == {1}
 
 
+KEPT: list[np.ndarray] = []
+
+
+def grow(megabytes: int) -> int:
+    """Keep so much memory, as importing PyTorch does, and return the process."""
+    KEPT.append(np.ones(megabytes * 2**17))
+    # Longer than joblib waits between two looks at a worker's memory.
+    time.sleep(1.1)
+    return os.getpid()
+
+
+def test_a_worker_that_has_grown_is_kept() -> None:
+    pytest.importorskip("psutil", reason="joblib looks at memory only where psutil is installed")
+    assert len({pid for _, pid in run_jobs(iter([1, 400, 1, 1]), grow, 1)}) == 1
+
+
 def test_a_killed_worker_is_said_clearly_and_the_next_pool_works():
     with pytest.raises(VolassetsError, match=r"worker process died.*kept; run again with fewer --jobs"):
         list(run_jobs(iter([0]), die, 2))

@@ -1,0 +1,66 @@
+"""A first leaderboard in the middle of a run: the quick models' scores, before the networks are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from volassets.models.protocol import Model
+from volassets.pipeline.progress import Listener, Progress
+from volassets.reporting.console import print_frame
+from volassets.settings import Settings
+from volassets.warehouse.store import open_warehouse
+
+# More would hide the progress of the run.
+SHOWN_ROWS = 40
+# On the sessions that all of them have, as in the leaderboard.
+QUICK_LEADERBOARD = """
+    WITH own AS (
+            SELECT ticker, model, qlike, count(*) OVER (PARTITION BY ticker, origin_date) AS models
+            FROM forecast_losses
+            WHERE horizon = 1 AND qlike IS NOT NULL
+                AND list_contains($tickers, ticker) AND list_contains($models, model)),
+        shared AS (SELECT * FROM own QUALIFY models = max(models) OVER (PARTITION BY ticker))
+    SELECT ticker, model, count(*) AS n, avg(qlike) AS qlike FROM shared GROUP BY ticker, model ORDER BY ticker, qlike
+"""
+
+
+class EarlyLeaderboard:
+    """Passes the progress of a run on, and prints the quick models' scores once, before its first network.
+
+    Parameters
+    ----------
+    models : iterable of Model
+        Those that the run fits.
+    listener : callable
+        Given every finished cell.
+    """
+
+    def __init__(self, settings: Settings, tickers: Iterable[str], models: Iterable[Model], listener: Listener) -> None:
+        families: dict[bool, dict[str, list[str]]] = {False: {}, True: {}}
+        for model in models:
+            if not model.member_names:
+                families[model.kind == "pytorch"].setdefault(model.family, []).append(model.name)
+        self._settings, self._tickers, self._listener = settings, list(tickers), listener
+        self._quick = [name for names in families[False].values() for name in names]
+        self._quick_steps = {f"{family}_forecasts" for family in families[False]}
+        self._network_steps = {f"{family}_fits" for family in families[True]}
+        self._due = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one finished cell; a run forecasts from its quick models before it fits the first network."""
+        if self._due and progress.stage in self._network_steps:
+            self._due, self._network_steps = False, set()
+            self._print()
+        self._due = self._due or progress.stage in self._quick_steps
+        self._listener(progress)
+
+    def _print(self) -> None:
+        values = {"tickers": self._tickers, "models": self._quick}
+        board = open_warehouse(self._settings).query(QUICK_LEADERBOARD, values)
+        if board.empty:
+            return
+        print_frame(board.head(SHOWN_ROWS), title="h = 1, before the networks")
+        if len(board) > SHOWN_ROWS:
+            click.echo(f"and {len(board) - SHOWN_ROWS} more at the end of the run")
