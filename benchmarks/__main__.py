@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import devices, graph, networks, overhead, pooled, portfolios, universe
+from benchmarks import devices, graph, networks, overhead, pooled, portfolios, risk, universe
 from volassets.clock import utc_now
 
 RESULTS = Path(__file__).parent / "results"
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
     "overhead": overhead.overhead,
     "portfolios": portfolios.portfolios,
     "portfolio_cost": portfolios.portfolio_cost,
+    "risk": risk.risk,
     "universe": universe.universe,
     "universe_parts": universe.universe_parts,
 }

@@ -220,13 +220,18 @@ def portfolio_risk(
     Raises
     ------
     InputError
-        If no weight is given, or a member has no bars or no forecasts.
+        If no weight is given, a member has no bars or no forecasts, or none is of one session.
     """
     members = checked_members(weights)
     for name in members:
         for what, there in (("bars", name in bars), ("forecasts", name in set(forecasts["ticker"]))):
             if not there:
                 raise InputError(f"there are no {what} of {name!r}, which has a weight of {weights[name]}: add them.")
+    if not (forecasts["horizon"] == 1).any():
+        raise InputError(
+            "there are no forecasts of horizon 1: correlations come from one-session residuals, so forecast "
+            "horizons with 1 among them, such as (1, 5, 22)."
+        )
     closes = {name: bars[name]["adj_close" if "adj_close" in bars[name] else "close"] for name in members}
     forecasts = forecasts[forecasts["ticker"].isin(members)]
     panel, horizons = panel_of(closes), [int(h) for h in sorted(forecasts["horizon"].unique())]

@@ -10,9 +10,8 @@ from volassets.pipeline.cells import Scope
 from volassets.settings import Settings
 
 # Used as documented, and marked beta or preview by name on every call.
-warnings.filterwarnings(
-    "ignore", category=dg.BetaWarning, message=".*(backfill_policy|MultiToSingleDimension|CodeReference).*"
-)
+_BETA = ("backfill_policy", "MultiToSingleDimension", "MultiPartitionMapping", "CodeReference")
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=f".*({'|'.join(_BETA)}).*")
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def on an AssetCheckSpec.*")
 
 MONTH_DIMENSION, TICKER_DIMENSION = "refit_month", "ticker"

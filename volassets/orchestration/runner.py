@@ -36,6 +36,7 @@ from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
 from volassets.pipeline.portfolio_members import portfolio_problems
+from volassets.pipeline.portfolio_state import months_left_out
 from volassets.pipeline.price_intake import BarsRefused, fetch, is_closed, reason_to_fetch, refusal
 from volassets.pipeline.progress import Listener, Progress, listening
 from volassets.pipeline.state import State
@@ -182,6 +183,9 @@ class Runner:
                 asked = self._asked(block, months, request, instance, result)
                 self._materialize(block, asked, request, instance, job, result)
                 months = self._going_on(block, months)
+            state = State(self._context, list(self._settings.tickers))
+            for line in months_left_out(state, (month for own in months.values() for month in own)):
+                self._say(line)
         return result
 
     def _use_newest_bars(self, ticker: str, force: bool) -> None:

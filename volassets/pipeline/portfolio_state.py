@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from volassets.models.protocol import Model
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.fingerprints import CODE_VERSIONS, digest
+from volassets.pipeline.planner import span
 from volassets.pipeline.portfolio_members import Members, members_of, portfolio_problem
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Requirement, Rows
@@ -102,11 +103,23 @@ def book_gap(state: State, partition: Partition, _model: Model | None = None) ->
         if not members.stored(name, month):
             return (
                 f"{partition.ticker} holds {name}, which has no forecasts of {members.model(name, month)} for "
-                f"{month:%Y-%m}: `volassets run --ticker '{name}'` makes those that are possible"
+                f"{month:%Y-%m}: `volassets run --ticker '{name}'` makes those that are possible, and the setting "
+                "portfolio_model may name a model that has them"
             )
     if rows["date"].min() >= month + pd.offsets.MonthBegin(1):
         return f"the weights of {partition.ticker} begin on {rows['date'].min():%Y-%m-%d}, after {month:%Y-%m}"
     return ""
+
+
+def months_left_out(state: State, months: Iterable[pd.Timestamp]) -> list[str]:
+    """Return a line per book that has no forecasts of some of the `months` it was asked for, with the first reason."""
+    wanted, lines = sorted(set(months)), []
+    for name in state.context.settings.portfolios:
+        gaps = {month: gap for month in wanted if (gap := book_gap(state, Partition(name, month)))}
+        if gaps and not portfolio_problem(state.context.settings, name, members_in(state).weights(name)):
+            count = "one month" if len(gaps) == 1 else f"{len(gaps)} months"
+            lines.append(f"{name}: {count} of {len(wanted)} left out, {span(gaps)}: {next(iter(gaps.values()))}")
+    return lines
 
 
 def no_record(state: State, partition: Partition, _model: Model | None = None) -> str:

@@ -94,6 +94,18 @@ def sentences(texts: Sequence[str]) -> str:
     return '<ul class="verdicts">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
+def answers(listed: Sequence[str]) -> str:
+    """Return the first screen of a page: the `listed` answers side by side."""
+    return f'<dl class="answers">{"".join(listed)}</dl>'
+
+
+def answer(question: str, number: str, text: str, markup: str = "") -> str:
+    """Return one answer of the first screen: a large `number` with the question above, `text` and HTML below."""
+    return (
+        f'<div><dt>{escape(question)}</dt><dd class="number">{escape(number)}</dd><dd>{escape(text)}{markup}</dd></div>'
+    )
+
+
 def figure(chart: Chart) -> str:
     """Return the place of `chart` with its caption, which is also what a screen reader says."""
     name, text = escape(chart.name), escape(chart.caption)
@@ -121,6 +133,18 @@ def interval_mark(low: float, value: float, high: float, span: tuple[float, floa
         f'<path class="axis" d="M{place(line)} 0V14"/>'
         f'<path stroke="{colour}" stroke-width="2" d="M{place(low)} 7H{place(high)}"/>'
         f'<circle fill="{colour}" r="3.2" cx="{place(value)}" cy="7"/></svg>'
+    )
+
+
+def share_bar(value: float, span: tuple[float, float], colour: str) -> str:
+    """Return a small picture of `value` as a bar from 0 on an axis over `span`, which holds 0."""
+    room = (span[1] - span[0]) or 1.0
+    start, end = (120 * (number - span[0]) / room for number in (min(value, 0.0), max(value, 0.0)))
+    zero = -120 * span[0] / room
+    return (
+        '<svg class="mark" viewBox="0 0 120 14" aria-hidden="true">'
+        f'<rect fill="{colour}" x="{start:.1f}" y="2" width="{max(end - start, 0.8):.1f}" height="10"/>'
+        f'<path class="axis" d="M{zero:.1f} 0V14"/></svg>'
     )
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
+from volassets.evaluation.risk_tests import TRAFFIC_LIGHT_SESSIONS
 from volassets.evaluation.verdict import p_cell
 from volassets.reporting import html
-from volassets.reporting.figures import to_svg
-from volassets.reporting.html import Section, TableColumn
+from volassets.reporting.charts import others
+from volassets.reporting.charts import portfolio as charts
+from volassets.reporting.charts.chart import Chart
+from volassets.reporting.html import Section, TableColumn, percent
 from volassets.reporting.page_data import Store
-from volassets.reporting.plots import portfolio as plots
+from volassets.reporting.plots.portfolio import COLOUR, HEDGE
 from volassets.reporting.sections import provenance
 from volassets.settings import Settings
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NEWEST = {
     "horizon": TableColumn("sessions"),
@@ -29,13 +26,7 @@ NEWEST = {
     "expected_shortfall_05": TableColumn("expected shortfall 5 %", html.percent),
     "method": TableColumn("method"),
 }
-MEMBERS = {
-    "ticker": TableColumn("ticker"),
-    "weight": TableColumn("weight", html.decimals(3)),
-    "volatility_share": TableColumn("share of volatility", html.percent),
-    "value_at_risk": TableColumn("of the 1 % value at risk", html.percent),
-}
-RECORD = {
+TESTS = {
     "horizon": TableColumn("sessions"),
     "level": TableColumn("level", html.percent),
     "n": TableColumn("origins", html.count),
@@ -44,6 +35,9 @@ RECORD = {
     "kupiec_p": TableColumn("p Kupiec", p_cell),
     "christoffersen_p": TableColumn("p Christoffersen", p_cell),
     "es_p": TableColumn("p shortfall", p_cell),
+}
+VARIANCE = {
+    "horizon": TableColumn("sessions"),
     "qlike_vs_riskmetrics": TableColumn("QLIKE less RiskMetrics'", html.decimals(3)),
     "dm_riskmetrics_p": TableColumn("p", p_cell),
     "qlike_vs_own": TableColumn("less own series'", html.decimals(3)),
@@ -52,6 +46,7 @@ RECORD = {
     "mahalanobis_ratio": TableColumn("Mahalanobis", html.decimals(2)),
     "diagonal_ratio": TableColumn("diagonal", html.decimals(2)),
 }
+NO_SHORTFALL = "The expected shortfall does not exist: the tail is too heavy."
 FOOTER = (
     "Returns are simple and shares of the portfolio's value; volatilities are annualised. Currencies are not "
     "converted. Past accuracy says nothing certain about the future; this is not investment advice."
@@ -108,10 +103,11 @@ def portfolio_page(store: Store, settings: Settings, name: str) -> str:
     members = sorted(shares["ticker"]) if len(shares) else []
     rows = portfolio_outcomes(store, name)
     sections = [
+        _now(newest, shares, settings),
         _newest(newest),
         _contributions(newest, shares),
         _correlations(store, members),
-        _outcomes(rows),
+        _outcomes(rows, name),
         _record(store, name),
         provenance.settings_and_versions(settings, provenance.stored_versions(store, members)),
     ]
@@ -122,13 +118,37 @@ def portfolio_page(store: Store, settings: Settings, name: str) -> str:
     return html.page(f"{name}: portfolio risk", lead, sections, FOOTER)
 
 
-def _picture(figure: Figure, name: str, caption: str) -> str:
-    """Return a figure as an inline picture with its caption, which is also what a screen reader says."""
-    text = escape(caption)
-    drawn = f'<div class="wide">{to_svg(figure, name)}</div>'
-    return (
-        f'<figure id="figure-{name}" role="group" aria-label="{text}">{drawn}<figcaption>{text}</figcaption></figure>'
-    )
+def _now(newest: pd.DataFrame, shares: pd.DataFrame, settings: Settings) -> Section:
+    """Return what is asked first: the next session's volatility, value at risk and shortfall, and from whom."""
+    first = newest[newest["horizon"] == 1]
+    if first.empty:
+        return Section("now", "Now", html.missing("No forecast is stored."))
+    row = first.iloc[0]
+    band = ""
+    if row["lower"] == row["lower"]:
+        level = html.whole_percent(settings.interval_level)
+        band = f"{level} band {percent(row['lower'])} to {percent(row['upper'])}. "
+    made = f"Made at the close of {row['origin_date']:%Y-%m-%d}."
+    listed = [html.answer(f"Volatility of {row['target_date']:%Y-%m-%d}", percent(row["volatility"]), band + made)]
+    for suffix, name in (("01", "1 %"), ("05", "5 %")):
+        limit, beyond = row[f"value_at_risk_{suffix}"], row[f"expected_shortfall_{suffix}"]
+        if limit == limit:
+            text = "Share of the portfolio's value. "
+            text += f"Expected shortfall beyond it: {percent(beyond, '.2%')}." if beyond == beyond else NO_SHORTFALL
+            listed.append(html.answer(f"Value at risk, {name}", percent(limit, ".2%"), text))
+    return Section("now", "Now", html.answers([*listed, *_most(shares)]))
+
+
+def _most(shares: pd.DataFrame) -> list[str]:
+    """Return who contributes most, and what is held long and short."""
+    if shares.empty:
+        return []
+    most = shares.sort_values("volatility_share", ascending=False).iloc[0]
+    long = shares["weight"].clip(lower=0).sum()
+    short = -shares["weight"].clip(upper=0).sum()
+    text = f"{percent(most['volatility_share'])} of the volatility, with {percent(most['weight'])} of the value. "
+    text += f"{len(shares)} members: {percent(long)} long, {percent(short)} short."
+    return [html.answer("Contributes most", str(most["ticker"]), text)]
 
 
 def _newest(newest: pd.DataFrame) -> Section:
@@ -141,40 +161,72 @@ def _contributions(newest: pd.DataFrame, shares: pd.DataFrame) -> Section:
     if shares.empty or newest.empty:
         return Section("contributions", title, html.missing("No contributions are stored."))
     limit = float(newest.loc[newest["horizon"] == 1, "value_at_risk_01"].iloc[0])
-    table = shares.assign(value_at_risk=limit * shares["var_share"]).sort_values("volatility_share", ascending=False)
-    caption = "Share of the next session's volatility by member (Euler); the shares sum to 100 %."
-    body = _picture(plots.contributions(shares), "contributions", caption) + html.table(table, MEMBERS)
-    return Section("contributions", title, body)
+    rows = shares.assign(value_at_risk=limit * shares["var_share"], bar=shares["volatility_share"])
+    span = (min(float(rows["bar"].min()), 0.0), max(float(rows["bar"].max()), 0.0))
+    columns = {
+        "ticker": TableColumn("ticker"),
+        "bar": TableColumn("", draw=lambda share: html.share_bar(share, span, HEDGE if share < 0 else COLOUR)),
+        "volatility_share": TableColumn("share of volatility", html.percent),
+        "weight": TableColumn("weight", html.percent),
+        "value_at_risk": TableColumn("of the 1 % value at risk", lambda value: percent(value, ".2%")),
+    }
+    note = (
+        "Shares of the next session's volatility (Euler); they sum to 100 %, and a negative one hedges. The shares of "
+        "value at risk and expected shortfall are the same."
+    )
+    table = html.table(rows.sort_values("volatility_share", ascending=False), columns)
+    return Section("contributions", title, html.paragraph(note, "note") + table)
 
 
 def _correlations(store: Store, members: list[str]) -> Section:
-    matrices = correlation_matrices(store, members)
+    title, matrices = "Correlations", correlation_matrices(store, members) if len(members) > 1 else {}
     if not matrices:
-        return Section("correlations", "Correlations", html.missing("No pair of members has a correlation."))
-    caption = "Conditional correlations at the cut-off of the newest refit month and a year before."
-    return Section("correlations", "Correlations", _picture(plots.correlation_maps(matrices), "correlations", caption))
+        return Section("correlations", title, html.missing("No pair of members has a correlation."))
+    newest = max(matrices)
+    captions = {
+        month: f"Conditional correlations at the cut-off of {month}, the newest refit month."
+        if month == newest
+        else f"A year before, at the cut-off of {month}."
+        for month in matrices
+    }
+    maps = charts.correlation_maps(matrices, captions)
+    return Section("correlations", title, f'<div class="pair">{"".join(map(html.figure, maps))}</div>', maps)
 
 
-def _outcomes(rows: pd.DataFrame) -> Section:
+def _outcomes(rows: pd.DataFrame, name: str) -> Section:
     title = "Forecast and outcome"
     if rows.empty:
         return Section("outcomes", title, html.missing("No session that was forecast has passed yet."))
-    one = "Returns of the portfolio, its 1 % value at risk, and the sessions beyond it."
-    two = "Volatility realised in 22 sessions and the mean of what was forecast for them."
-    body = _picture(plots.returns_and_limit(rows), "value-at-risk", one)
-    return Section("outcomes", title, body + _picture(plots.realised_and_forecast(rows), "volatility", two))
+    own = rows.assign(value_at_risk=rows["value_at_risk_01"], violation=rows["outcome"] < rows["value_at_risk_01"])
+    broken = int(own["violation"].sum())
+    caption = (
+        f"Returns of the portfolio and its 1 % value at risk, known at the close before; a dot is a violation, "
+        f"{broken:,} of {len(own):,} sessions."
+    )
+    parts: list[str | Chart] = [others.returns_and_limit(own, name, caption)]
+    if len(own) > TRAFFIC_LIGHT_SESSIONS:
+        caption = f"Violations in the last {TRAFFIC_LIGHT_SESSIONS} sessions, with Basel's bands."
+        parts.append(others.violation_count(own, caption))
+    caption = "Volatility realised in the last 22 sessions and the mean of what was forecast for them."
+    return html.with_charts("outcomes", title, [*parts, charts.volatility(rows, caption)])
 
 
 def _record(store: Store, name: str) -> Section:
     rows = store.read("portfolio_backtests", portfolio=name)
     if rows.empty:
         return Section("record", "Record", html.missing("Nothing has been tested yet."))
-    note = (
+    tests = (
         "A small p rejects: Kupiec the share of violations, Christoffersen their independence, the third that losses "
-        "beyond are no larger than forecast. QLIKE is compared with an exponentially weighted variance (RiskMetrics, "
-        ".94) and with a GJR-GARCH on the portfolio's own series; less is better. Bias is the standard deviation "
-        "of the return over its forecast volatility: 1 where the level is right. Mahalanobis and diagonal are the "
-        "calibration ratios of the members' covariance matrix and of their variances alone: above 1 risk was forecast "
-        "too low. Origins whose residuals were filled up are not among the violations."
+        "beyond are no larger than forecast. Origins whose residuals were filled up are not among the violations."
     )
-    return Section("record", "Record", html.paragraph(note, "note") + html.table(rows, RECORD))
+    variance = (
+        "QLIKE is compared with an exponentially weighted variance (RiskMetrics, .94) and with a GJR-GARCH on the "
+        "portfolio's own series; less is better. Bias is the standard deviation of the return over its forecast "
+        "volatility: 1 where the level is right. Mahalanobis and diagonal are the calibration ratios of the members' "
+        "covariance matrix and of their variances alone: above 1 risk was forecast too low."
+    )
+    parts = ["<h3>Value at risk and expected shortfall</h3>", html.paragraph(tests, "note"), html.table(rows, TESTS)]
+    parts += ["<h3>Variance</h3>", html.paragraph(variance, "note")]
+    # The same on every level's row of a horizon.
+    parts.append(html.table(rows.drop_duplicates("horizon"), VARIANCE))
+    return Section("record", "Record", "\n".join(parts))

@@ -113,6 +113,8 @@ def test_what_is_missing_is_named(bars):
         portfolio_risk(forecasts_of(bars), bars, {"IBM": 0.0})
     with pytest.raises(InputError, match="weight of 'IBM' is nan"):
         portfolio_risk(forecasts_of(bars), bars, {"IBM": float("nan")})
+    with pytest.raises(InputError, match="no forecasts of horizon 1"):
+        portfolio_risk(forecasts_of(bars).query("horizon > 1"), bars, WEIGHTS)
 
 
 def test_gains_are_of_all_closes_and_residuals_of_single_sessions():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 import pandas as pd
@@ -57,3 +61,12 @@ def test_a_run_that_repeats_another_does_not_say_who_started_that(
 ) -> None:
     run = dg.DagsterRun(job_name="refit_months", tags=tags, parent_run_id=parent, root_run_id=parent)
     assert repeat_tags(run).get("volassets/started_by") == said
+
+
+def test_the_definitions_of_a_home_with_a_portfolio_warn_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "volassets.toml").write_text('[portfolios.book]\n"^GSPC" = 1.0\n', "utf-8")
+    # In a process of its own, because pytest sets the filters again.
+    command = [sys.executable, "-c", "from volassets.definitions import defs; defs()"]
+    environment = {**os.environ, "VOLASSETS_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert "Warning" not in done.stderr

@@ -18,6 +18,7 @@ from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.planner import partitions_of, plan
 from volassets.pipeline.portfolio_members import best_model, held_weights, known_losses, portfolio_problems
+from volassets.pipeline.portfolio_state import months_left_out
 from volassets.pipeline.portfolio_steps import BACKTESTS, GROUP
 from volassets.pipeline.state import State
 from volassets.pipeline.steps import steps
@@ -138,6 +139,18 @@ def test_the_other_portfolios_go_on_where_one_cannot(home):
 
 
 @pytest.mark.slow
+def test_a_book_whose_members_have_no_forecasts_is_named(home):
+    settings = settings_of(home, portfolio_model="gjr", portfolios={"book": BOOK, "nothing": {"AAA": 0.0}})
+    with Context(settings) as context:
+        (line,) = months_left_out(State(context), MONTHS)
+        assert months_left_out(State(context), []) == []
+    assert line.startswith(f"book: {len(MONTHS)} months of {len(MONTHS)} left out, {MONTHS[0]:%Y-%m} .. ")
+    assert "holds AAA, which has no forecasts of gjr" in line
+    assert "volassets run --ticker 'AAA'" in line
+    with Context(settings_of(home)) as context:
+        assert months_left_out(State(context), MONTHS) == []
+
+
 def test_dated_weights_hold_from_their_day_on_and_not_before(home):
     settings = settings_of(home, portfolios={"book": BOOK, "dated": {}})
     dates = ["2006-12-29"] * 2 + ["2007-02-14"] * 2

@@ -89,9 +89,15 @@ def test_the_page_shows_numbers_members_and_pictures(settings):
     path = write_portfolio_report(open_warehouse(settings), settings, "book")
     assert path == portfolio_report_path(settings, "book")
     text = path.read_text("utf-8")
-    for expected in ("book: portfolio risk", "125.0", "25.0", "0.750", "Forecast on 30 sessions"):
+    limit = (
+        '<dd class="number">-2.00 %</dd><dd>Share of the portfolio&#x27;s value. Expected shortfall beyond it: -3.00 %.'
+    )
+    for expected in ("book: portfolio risk", "125.0 %", "-25.0 %", "75.0 % long, 25.0 % short", limit, "30 sessions"):
         assert expected in text, expected
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == len(NAMES), "a bar per member"
+    for chart in ("correlations-2019-03", "correlations-2020-03", "risk-path", "volatility"):
+        assert f'data-chart="{chart}"' in text, chart
+    assert 'data-chart="risk-count"' not in text, "30 sessions are too few to count violations in 250"
 
 
 def test_the_page_over_all_tickers_leads_to_it(settings):

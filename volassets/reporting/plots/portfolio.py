@@ -54,12 +54,20 @@ def returns_and_limit(rows: pd.DataFrame) -> Figure:
     return risk.returns_and_limit(drawn, {"color": COLOUR})
 
 
+def smoothed(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the volatility realised in the last 22 sessions and that forecast for them, annualised.
+
+    Columns outcome, variance and volatility; both are of the sessions of `rows` up to each, NaN before the 22nd.
+    """
+    scale = (rows["volatility"] / np.sqrt(rows["variance"])).median()
+    realised = scale * np.sqrt((rows["outcome"] ** 2).rolling(SMOOTHED).mean())
+    return realised, scale * np.sqrt(rows["variance"].rolling(SMOOTHED).mean())
+
+
 def realised_and_forecast(rows: pd.DataFrame) -> Figure:
     """Draw the volatility realised in the last 22 sessions against that forecast for them, annualised."""
     figure, axis = figures.new_figure(3.0)
-    scale = (rows["volatility"] / np.sqrt(rows["variance"])).median()
-    realised = scale * np.sqrt((rows["outcome"] ** 2).rolling(SMOOTHED).mean())
-    forecast = scale * np.sqrt(rows["variance"].rolling(SMOOTHED).mean())
+    realised, forecast = smoothed(rows)
     axis.plot(rows["target_date"], realised, color=INK, linewidth=0.8, alpha=0.7, label="realised")
     axis.plot(rows["target_date"], forecast, color=COLOUR, linewidth=1.1, label="forecast")
     axis.set_ylabel(f"volatility, {SMOOTHED} sessions")

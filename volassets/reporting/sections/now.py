@@ -24,7 +24,7 @@ def now(data: TickerData) -> Section:
     """Return what is asked first: tomorrow's volatility, value at risk and shortfall, and how far to trust them."""
     answers = [*_numbers(data), _bars(data), _forecasts(data), _this_year(data), _data(data)]
     note = html.missing(OLD) if len(data.newest) and data.newest["old"].any() else ""
-    return Section("now", "Now", f'{note}<dl class="answers">{"".join(answers)}</dl>')
+    return Section("now", "Now", note + html.answers(answers))
 
 
 def newest(data: TickerData) -> Section:
@@ -57,7 +57,7 @@ def newest(data: TickerData) -> Section:
 def _numbers(data: TickerData) -> list[str]:
     rows, headline = data.newest, data.headline
     if headline is None or rows.empty:
-        return [_answer("Volatility of the next session", "–", _nothing(data))]
+        return [html.answer("Volatility of the next session", "–", _nothing(data))]
     first = rows[(rows["model"] == headline["model"]) & (rows["horizon"] == rows["horizon"].min())].iloc[0]
     ahead = "" if first["horizon"] == 1 else f" and the {first['horizon'] - 1} sessions after it"
     band = ""
@@ -66,7 +66,7 @@ def _numbers(data: TickerData) -> list[str]:
         band = f"{level} band {percent(first['lower'])} to {percent(first['upper'])}. "
     day = first["volatility"] / math.sqrt(data.sessions_per_year)
     text = f"{band}A day moves by {percent(day, '.2%')} (one standard deviation)."
-    answers = [_answer(f"Volatility of {first['target_date']:%Y-%m-%d}{ahead}", percent(first["volatility"]), text)]
+    answers = [html.answer(f"Volatility of {first['target_date']:%Y-%m-%d}{ahead}", percent(first["volatility"]), text)]
     risk = data.newest_risk
     tail = data.settings.risk_tails[0]
     risk = risk[(risk["model"] == headline["model"]) & (risk["horizon"] == first["horizon"]) & (risk["tail"] == tail)]
@@ -80,26 +80,26 @@ def _numbers(data: TickerData) -> list[str]:
             else ("The expected shortfall does not exist: the tail is too heavy.")
         )
         name = f"Value at risk, {100 * least['level']:g} %"
-        answers.append(_answer(name, percent(least["value_at_risk"], ".2%"), text))
+        answers.append(html.answer(name, percent(least["value_at_risk"], ".2%"), text))
     else:
-        answers.append(_answer("Value at risk", "–", "Not computed yet: `volassets run` computes it."))
-    return [*answers, _answer("From", str(headline["model"]), headline_text(headline))]
+        answers.append(html.answer("Value at risk", "–", "Not computed yet: `volassets run` computes it."))
+    return [*answers, html.answer("From", str(headline["model"]), headline_text(headline))]
 
 
 def _bars(data: TickerData) -> str:
     if data.bars.empty:
-        return _answer("Newest bar", "–", f"No bars of {data.ticker} are stored: run it first.")
+        return html.answer("Newest bar", "–", f"No bars of {data.ticker} are stored: run it first.")
     newest = pd.Timestamp(data.bars["date"].iloc[-1])
     following = _sessions_after(data, newest)
-    return _answer("Newest bar", f"{newest:%Y-%m-%d}", f"The session after it is {following[0]}. ", _age(following))
+    return html.answer("Newest bar", f"{newest:%Y-%m-%d}", f"The session after it is {following[0]}. ", _age(following))
 
 
 def _forecasts(data: TickerData) -> str:
     if data.newest.empty:
-        return _answer("Newest forecast", "–", _nothing(data))
+        return html.answer("Newest forecast", "–", _nothing(data))
     made = pd.Timestamp(data.newest["origin_date"].max())
     following = _sessions_after(data, made)
-    return _answer("Newest forecast", f"{made:%Y-%m-%d}", "Made at the close of that day. ", _age(following))
+    return html.answer("Newest forecast", f"{made:%Y-%m-%d}", "Made at the close of that day. ", _age(following))
 
 
 def _sessions_after(data: TickerData, day: pd.Timestamp) -> list[str]:
@@ -121,7 +121,7 @@ def _this_year(data: TickerData) -> str:
     rows = rows[rows["horizon"] == rows["horizon"].min()]
     own = rows[rows["model"] == model].sort_values("slice")
     if own.empty:
-        return _answer("This year", "–", "Too few outcomes of its forecasts are known to judge a year.")
+        return html.answer("This year", "–", "Too few outcomes of its forecasts are known to judge a year.")
     last = own.iloc[-1]
     others = rows[rows["slice"] == last["slice"]].set_index("model")["qlike"]
     text = f"QLIKE of {model} over {last['n']:,} sessions"
@@ -131,7 +131,7 @@ def _this_year(data: TickerData) -> str:
     if last["coverage"] == last["coverage"]:
         level = html.whole_percent(data.settings.interval_level)
         text += f" {percent(last['coverage'])} of the outcomes lay in the {level} band."
-    return _answer(f"How good in {last['slice']}", f"{last['qlike']:.3f}", text)
+    return html.answer(f"How good in {last['slice']}", f"{last['qlike']:.3f}", text)
 
 
 def _data(data: TickerData) -> str:
@@ -140,19 +140,13 @@ def _data(data: TickerData) -> str:
     if len(audit) and not audit["passed"].all():
         wrong.insert(0, "error: the leakage audit fails")
     if not wrong:
-        return _answer("What is wrong with the data", "nothing", "No check found anything.")
+        return html.answer("What is wrong with the data", "nothing", "No check found anything.")
     shown = "".join(f"<br>{escape(text)}" for text in wrong[:MOST_FINDINGS])
     more = f"<br>and {len(wrong) - MOST_FINDINGS} more" if len(wrong) > MOST_FINDINGS else ""
     link = f'<a href="#quality">The findings</a>{shown}{more}'
     number = f"{len(wrong)} finding{'s' if len(wrong) > 1 else ''}"
-    return _answer("What is wrong with the data", number, "", link)
+    return html.answer("What is wrong with the data", number, "", link)
 
 
 def _nothing(data: TickerData) -> str:
     return not_compared(data) if data.leaderboard.empty else f"No forecast of {data.ticker} is stored."
-
-
-def _answer(question: str, number: str, text: str, markup: str = "") -> str:
-    return (
-        f'<div><dt>{escape(question)}</dt><dd class="number">{escape(number)}</dd><dd>{escape(text)}{markup}</dd></div>'
-    )

@@ -1,0 +1,67 @@
+"""What value at risk costs beside the forecasts that it comes from: `python -m benchmarks risk`."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.graph import timed_run
+from volassets.timing import months_between, refit_month
+
+TICKER, FIRST, LAST = "^GSPC", "2004-01", "2018-12"
+MODELS = ("ewma", "har", "log_har", "log_har_leverage", "gjr")
+# As many models as a home with the networks and the benchmarks has.
+ALL_MODELS = 14
+
+
+def risk() -> pd.DataFrame:
+    """Processor seconds of one ticker's value at risk: 180 months, and the month of a new session.
+
+    Returns
+    -------
+    DataFrame
+        Columns what, models, cpu_seconds, a_model, of_14_models. All processes count, and loading, storing and the
+        workers' start are in it; the forecasts are there before.
+    """
+    months = months_between(refit_month(FIRST), refit_month(LAST))
+    rows = []
+    with tempfile.TemporaryDirectory() as home:
+        timed_run(home, "bundled", [TICKER], FIRST, LAST, ",".join(MODELS))
+        for what, asked in (("one ticker's 180 months", months), ("the month of a new session", months[-1:])):
+            spent = [_seconds(Path(home), models, asked) for models in (MODELS[:1], MODELS)]
+            own = (spent[1] - spent[0]) / (len(MODELS) - 1)
+            rows.append((what, len(MODELS), spent[1], own, spent[0] + own * (ALL_MODELS - 1)))
+    return pd.DataFrame(rows, columns=["what", "models", "cpu_seconds", "a_model", "of_14_models"])
+
+
+def _seconds(home: Path, models: tuple[str, ...], months: list[pd.Timestamp]) -> float:
+    """Return the processor seconds of computing the months again, of this process and of its one worker."""
+    from joblib.externals.loky import get_reusable_executor
+
+    from volassets.pipeline.cells import Partition
+    from volassets.pipeline.context import Context
+    from volassets.pipeline.executor import Executor
+    from volassets.pipeline.state import State
+    from volassets.pipeline.steps import steps
+    from volassets.settings import load_settings
+
+    settings = load_settings(home, {"models": models, "jobs": 1})
+    before = _spent()
+    with Context(settings) as context:
+        listed = [step for step in steps(settings) if step.name == "risk_forecasts"]
+        asked = {"risk_forecasts": [Partition(TICKER, month) for month in months]}
+        done = Executor(State(context), force=True).run(listed, asked)
+        failures = [text for item in done for text in item.failures.values()]
+    if failures:
+        raise RuntimeError(failures[0])
+    # A worker's seconds are counted when it has ended.
+    get_reusable_executor().shutdown(wait=True)
+    return _spent() - before
+
+
+def _spent() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
