@@ -30,9 +30,17 @@ from pydantic import (
 from volassets.errors import InputError
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
-from volassets.names import check_portfolio_name, check_ticker_name
+from volassets.names import Covariates, check_covariates, check_portfolio_name, check_ticker_name
 from volassets.pool_defaults import DEFAULT_MODELS, IMPOSSIBLE, require_members, with_pool
-from volassets.settings_sources import FILE_NAME, HOME_VARIABLE, read_environment, read_file, spec_fields
+from volassets.settings_sources import (
+    FILE_NAME,
+    HOME_VARIABLE,
+    Source,
+    TickerSource,
+    read_environment,
+    read_file,
+    spec_fields,
+)
 
 BUNDLED_TICKERS = ("^GSPC", "^IXIC")
 # Fields of `Settings` that are no keys.
@@ -44,21 +52,6 @@ RULES = {
     "bool_type": "give true or false",
     "tuple_type": "give a list",
 }
-
-Source = Literal["bundled", "csv", "yfinance"]
-
-
-class TickerSource(BaseModel):
-    """Where the bars of one ticker come from.
-
-    An empty `csv_dir` is the settings' own; `symbol` is what the source calls the ticker since it was renamed.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Source
-    csv_dir: str = ""
-    symbol: str = ""
 
 
 class Settings(BaseModel):
@@ -98,6 +91,10 @@ class Settings(BaseModel):
         0.95, gt=0, le=1, description="Above it the later feature of a pair is dropped."
     )
     scaling: Literal["standardize", "minmax"] = Field("standardize", description="Scaler of the selected features.")
+    covariates: Covariates = Field(
+        (),
+        description='Other series as inputs (docs/covariates.md): ["^VIX"] for all tickers, or {"^GSPC" = ["^VIX"]}.',
+    )
     interval_level: float = Field(0.90, gt=0.5, lt=1, description="Nominal coverage of the forecast intervals.")
     risk_levels: tuple[Annotated[float, Field(gt=0, le=0.25)], ...] = Field(
         (0.01, 0.025, 0.05), min_length=1, description="Levels of value at risk, as shares: 0.01 is 1 %."
@@ -184,6 +181,11 @@ class Settings(BaseModel):
             wrong = [f"unknown model {name!r}" for name in value if name not in MODELS] or ["name at least one"]
             raise ValueError(f"{wrong[0]}; choose from {', '.join(MODELS)}")
         return value
+
+    @field_validator("covariates")
+    @classmethod
+    def _covariates(cls, value: Covariates) -> Covariates:
+        return check_covariates(value)
 
     @field_validator("portfolio_model")
     @classmethod
@@ -285,6 +287,11 @@ class Settings(BaseModel):
     def symbol_of(self, ticker: str) -> str:
         """Return what the source of `ticker` calls it: its own name, or the one that it was renamed to."""
         return self.source_of(ticker).symbol or ticker
+
+    def covariates_of(self, ticker: str) -> tuple[str, ...]:
+        """Return the names of the series that are inputs of `ticker` beside its own bars."""
+        named = self.covariates.get(ticker, ()) if isinstance(self.covariates, dict) else self.covariates
+        return tuple(name for name in named if name != ticker)
 
     def for_ticker(self, ticker: str) -> Settings:
         """Return the settings with the source of `ticker` as theirs."""

@@ -7,7 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
 
 from volassets.errors import InputError
 from volassets.models.protocol import Model
@@ -16,6 +19,22 @@ from volassets.models.registry import MODELS
 FILE_NAME = "volassets.toml"
 HOME_VARIABLE = "VOLASSETS_HOME"
 PREFIX = "VOLASSETS_"
+
+
+Source = Literal["bundled", "csv", "yfinance"]
+
+
+class TickerSource(BaseModel):
+    """Where the bars of one ticker come from.
+
+    An empty `csv_dir` is the settings' own; `symbol` is what the source calls the ticker since it was renamed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source
+    csv_dir: str = ""
+    symbol: str = ""
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -56,11 +75,13 @@ def read_environment(
 
 def _parse(text: str, annotation: Any) -> Any:
     """Return what TOML would give; a list is JSON, or entries with commas between them."""
+    if get_origin(annotation) is UnionType and not text.lstrip().startswith("{"):
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) is tuple and not text.lstrip().startswith("["):
         entry = get_args(annotation)[0]
         entry = getattr(entry, "__origin__", entry)
         return [_parse(part.strip(), entry) for part in text.split(",")] if text.strip() else []
-    if get_origin(annotation) in (tuple, dict) or annotation in (int, float, bool):
+    if get_origin(annotation) in (tuple, dict, UnionType) or annotation in (int, float, bool):
         with suppress(ValueError):
             return json.loads(text)
     return text

@@ -13,6 +13,8 @@
 - A model over several tickers takes each ticker's inputs and labels from that ticker's bars alone, all
   dated before the one cut-off, and forecasts a ticker from its own bars: exchanges that close at
   different hours cannot leak into each other.
+- A covariate's value in row t is that of its last session that has closed, by the regular hours of its
+  exchange, not after the close of t by those of the ticker's.
 - Scalers, selections, proxy ratios, bias corrections and conformal residuals obey the same rule.
 """
 
@@ -22,6 +24,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
@@ -70,6 +73,14 @@ def origins_of_month(index: pd.DatetimeIndex, month: pd.Timestamp, calendar: Nex
     first = max(training_length(index, month) - 1, 0)
     candidates = index[first : training_length(index, end)]
     return candidates[[month <= calendar.next_session(day) < end for day in candidates]]
+
+
+def last_known(closed: pd.DatetimeIndex, at: pd.DatetimeIndex) -> np.ndarray:
+    """Return, for each moment of `at`, the position of the last of the moments `closed` not after it; -1 for none.
+
+    Both are UTC and increasing: the closes of another exchange's sessions, and those of the ticker's own.
+    """
+    return closed.searchsorted(at, side="right") - 1
 
 
 def first_possible_month(index: pd.DatetimeIndex, minimum_rows: int) -> pd.Timestamp | None:

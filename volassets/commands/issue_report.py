@@ -15,7 +15,7 @@ PACKAGES = ("numpy", "pandas", "arch", "scikit-learn", "torch", "duckdb", "pyarr
 # Free text that names neither a place, an account nor what somebody trades.
 HARMLESS = ("start_month", "models", "refit_schedule", "update_schedule", "backup_schedule", "timezone")
 STORED = {
-    "tickers": "SELECT count(DISTINCT ticker) AS n FROM raw_prices",
+    "tickers": "SELECT count(DISTINCT ticker) AS n FROM raw_prices WHERE role IS NULL",
     "bars": "SELECT count(*) AS n FROM raw_prices",
     "refit months": "SELECT count(DISTINCT refit_month) AS n FROM forecasts",
 }

@@ -31,7 +31,7 @@ def report_command(ticker: str | None, out: str | None, portfolio: str | None = 
 
     settings = load_settings()
     store = open_warehouse(settings)
-    stored = store.query("SELECT DISTINCT ticker FROM raw_prices ORDER BY ticker")["ticker"].tolist()
+    stored = store.query("SELECT DISTINCT ticker FROM raw_prices WHERE role IS NULL ORDER BY ticker")["ticker"].tolist()
     if ticker is not None and check_ticker_name(ticker) not in stored:
         known = ", ".join(stored) or "none yet"
         raise InputError(

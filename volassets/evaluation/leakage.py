@@ -15,10 +15,11 @@ import pandas as pd
 
 from volassets.errors import InputError
 
-Pipeline = Callable[[pd.DataFrame], Mapping[str, pd.DataFrame]]
-"""Bars in, one frame per stage out. A frame has the column ``known_at``, the date at whose close a
-row is known, and where its rows belong to refit months the column ``month``. The stage ``labels``
-has the columns known_at (the origin), horizon and label; the stage ``forecasts`` is the control."""
+Pipeline = Callable[..., Mapping[str, pd.DataFrame]]
+"""Bars in, and the other series beside them where there are some; one frame per stage out. A frame has the column
+``known_at``, the date at whose close a row is known, and where its rows belong to refit months the column ``month``.
+The stage ``labels`` has the columns known_at (the origin), horizon and label; the stage ``forecasts`` is the control.
+"""
 
 LABELS, FORECASTS = "labels", "forecasts"
 REPLACEMENTS = ("noise", "constant", "dropped")
@@ -78,6 +79,7 @@ def audit(
     cut_dates: Iterable[pd.Timestamp],
     *,
     replacements: Sequence[str] = REPLACEMENTS,
+    beside: Callable[[pd.Timestamp, str], object] | None = None,
 ) -> AuditResult:
     """Audit a pipeline on one ticker's bars.
 
@@ -91,6 +93,9 @@ def audit(
         Dates t with a bar, and more bars after them than the longest horizon.
     replacements : sequence of {"noise", "constant", "dropped"}
         What the bars after t become (`replace_future`).
+    beside : callable, optional
+        From a cut date and a replacement to the other series with their future replaced, which the pipeline is given
+        as its second argument; without it the pipeline is given bars alone.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def audit(
     for cut in cut_dates:
         for replacement in replacements:
             kept = replace_future(bars, cut, replacement)
-            changed = pipeline(kept)
+            changed = pipeline(kept) if beside is None else pipeline(kept, beside(cut, replacement))
             for stage in dict.fromkeys([*base, *changed]):
                 old, new = (with_known_targets(run.get(stage), kept.index[-1]) for run in (base, changed))
                 found = compare_stage(stage, old, new, cut)

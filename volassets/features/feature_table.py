@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from volassets.errors import InputError
 from volassets.features.base_series import BaseSeries
 from volassets.features.catalogue import DEFAULT_LAGS, catalogue, outcomes
+from volassets.features.covariates import Covariate, covariate_columns
 from volassets.features.feature import ANNUAL
 from volassets.features.variance import TRADING_DAYS
 from volassets.market.bars import PRICE_COLUMNS
@@ -21,6 +22,7 @@ def build_features(
     calendar: SessionCalendar,
     lags: Sequence[int] = DEFAULT_LAGS,
     proxy: str = "gk_overnight",
+    covariates: Iterable[Covariate] = (),
 ) -> pd.DataFrame:
     """Compute every feature of a ticker's bars, and the columns that targets are made of.
 
@@ -35,13 +37,16 @@ def build_features(
     proxy : {"gk_overnight", "squared_return", "realized"}
         Daily variance proxy; `squared_return` for close-only bars, `realized` for bars with `realized_variance`.
 
+    covariates : iterable of Covariate
+        Other series whose last known values are inputs.
+
     Returns
     -------
     DataFrame
         Shape (len(bars), features + 3), float64, index ``date``: the columns of
-        `volassets.features.catalogue` in its order, then the outcomes. Row t uses bars up to and including the
-        close of t: the table of ``bars[:t]`` equals the first rows of the table of `bars` bit for bit. A column is
-        NaN in its declared warm-up, the ratio in its first month, and finite from then on.
+        `volassets.features.catalogue` in its order, then the outcomes, then those of `covariates`. Row t uses bars up
+        to and including the close of t: the table of ``bars[:t]`` equals the first rows of the table of `bars` bit for
+        bit. A column is NaN in its declared warm-up, the ratio in its first month, and finite from then on.
 
     Raises
     ------
@@ -58,7 +63,8 @@ def build_features(
         * (scale if column.unit == ANNUAL else 1.0)
         for column in (*catalogue(lags), *outcomes())
     }
-    return pd.DataFrame(columns, index=pd.DatetimeIndex(bars.index, name="date"))
+    index = pd.DatetimeIndex(bars.index, name="date")
+    return pd.DataFrame(columns | covariate_columns(covariates, index, calendar), index=index)
 
 
 def _require_usable(bars: pd.DataFrame) -> None:

@@ -1,7 +1,8 @@
 """Histories that come with packages: no network, always the same bytes.
 
 Two indices of `arch`, S&P 500 (``^GSPC``) and NASDAQ composite (``^IXIC``), 1999-01-04 to 2018-12-31; and five stocks
-of `bokeh-sampledata`, in the public domain, with prices as quoted and an adjusted close, until 2013-03-01.
+of `bokeh-sampledata`, in the public domain, with prices as quoted and an adjusted close, until 2013-03-01. Closes of
+the volatility index ``^VIX``, 2014-01-03 to 2019-01-03, for the setting `covariates`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from volassets.errors import InputError
 from volassets.market.bars import as_bars
 
 _INDICES = {"^GSPC": "arch.data.sp500", "^IXIC": "arch.data.nasdaq"}
+_CLOSES = {"^VIX": "arch.data.vix"}
 _STOCKS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 # Month of the first session after the last bundled bar: the newest that can be forecast.
 LAST_MONTH = "2019-01"
@@ -34,15 +36,18 @@ class BundledSource:
         """
         if not self.known(ticker):
             raise InputError(
-                f"ticker {ticker!r} is not bundled: only {', '.join((*_INDICES, *_STOCKS))} are. "
+                f"ticker {ticker!r} is not bundled: only {', '.join((*_INDICES, *_STOCKS, *_CLOSES))} are. "
                 "Use --source csv with your own file, or --source yfinance."
             )
         if ticker in _STOCKS:
             raw = pd.DataFrame(getattr(import_module("bokeh_sampledata.stocks"), ticker)).set_index("date")
             return as_bars(raw)
+        if ticker in _CLOSES:
+            closes = import_module(_CLOSES[ticker]).load().dropna().iloc[:, 0]
+            return as_bars(pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), closes)))
         raw = import_module(_INDICES[ticker]).load()
         return as_bars(raw.rename(columns=lambda name: name.lower().replace(" ", "_")))
 
     def known(self, ticker: str) -> bool:
         """Return whether `ticker` is bundled."""
-        return ticker in _INDICES or ticker in _STOCKS
+        return ticker in _INDICES or ticker in _STOCKS or ticker in _CLOSES

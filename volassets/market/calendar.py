@@ -33,6 +33,7 @@ _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|BNB|DOT|AVAX|LINK|TRX|XLM|XMR|ETC
 # A coin's name alone is a stock's: BCH is a bank.
 _CRYPTO = re.compile(rf"[A-Z0-9]{{2,15}}-({_FIAT}|USDT|USDC|BTC|ETH)|({_COINS})({_FIAT}|USDT|USDC)")
 _CURRENCIES = re.compile(rf"({_FIAT})[-.]?({_FIAT})|.*=X")
+_CBOE = re.compile(r"\^(VIX[0-9A-Z]*|VVIX|VXN|VXD|RVX|OVX|GVZ|EVZ|SKEW)")
 # American classes of shares, written with a point elsewhere than at Yahoo: BRK.B.
 _SHARE_CLASS = re.compile(r"[A-Z]|W[ST]|PR[A-Z]")
 
@@ -100,6 +101,13 @@ class SessionCalendar:
         first = self.days.searchsorted(pd.Timestamp(start), side="left")
         return self.days[first : self.days.searchsorted(pd.Timestamp(end), side="right")]
 
+    def closing_times(self, index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Return when the sessions of `index` close by regular hours, UTC; an early close counts as a regular one."""
+        local = index.as_unit("ns") + self.close
+        return local.tz_localize(
+            self.zone, ambiguous=np.zeros(len(local), bool), nonexistent="shift_forward"
+        ).tz_convert("UTC")
+
     def closed(self, day: pd.Timestamp, now: pd.Timestamp) -> bool:
         """Return whether the session of `day` has closed at `now`, which is aware."""
         return (day + self.close).tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward") <= now
@@ -128,6 +136,16 @@ def calendar_for(ticker: str, overrides: Mapping[str, str] | None = None) -> Ses
             f"or {SEVEN_DAYS} for a market without holidays."
         )
     return named_calendar(name)
+
+
+def covariate_calendar(name: str, overrides: Mapping[str, str] | None = None) -> SessionCalendar:
+    """Return the calendar of a covariate: `calendar_for`, but Chicago's for the volatility indices of Cboe.
+
+    These are last computed at 16:15 in New York, when its stocks have been closed for a quarter of an hour. InputError
+    as there.
+    """
+    cboe = name not in (overrides or {}) and _CBOE.fullmatch(name.upper())
+    return named_calendar("XCBF") if cboe else calendar_for(name, overrides)
 
 
 def sessions_per_year(ticker: str, overrides: Mapping[str, str] | None = None) -> int:

@@ -14,6 +14,9 @@ from volassets.errors import InputError
 if TYPE_CHECKING:
     from volassets.settings import Settings
 
+# These are read and compared at every run; a download is asked for when a session has closed.
+LOCAL_SOURCES = ("bundled", "csv")
+
 
 class PriceSource(Protocol):
     """Gives the daily bars of a ticker."""

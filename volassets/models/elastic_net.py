@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from volassets.features.covariates import names_in
 from volassets.models.linear import LinearModel, center_and_scale, prefix_moments, weighted
 
 CLIP = 6.0
@@ -31,6 +32,7 @@ class ElasticNet(LinearModel):
     """The elastic net; inputs are standardised on the training rows and clipped to +-6."""
 
     name: ClassVar[str] = "elastic_net"
+    uses_covariates: ClassVar[bool] = True
 
     lags: Annotated[int, Field(ge=1, le=252, description="Lags of the log proxy.")] = 22
     l1_ratio: Annotated[
@@ -43,7 +45,7 @@ class ElasticNet(LinearModel):
     ] = 1e-3
 
     def inputs(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return lags 0 .. lags-1 of the log proxy, and log variances, leverage, volume and calendar at t."""
+        """Return lags 0 .. lags-1 of the log proxy; log variances, leverage, volume, calendar and covariates at t."""
         log_proxy, level = features["log_proxy"], features["log_proxy_22"]
         columns = {f"log_proxy_lag_{lag}": log_proxy.shift(lag) for lag in range(self.lags)} | {
             "log_proxy_less_22": log_proxy - level,
@@ -52,7 +54,8 @@ class ElasticNet(LinearModel):
             "log_gk_less_proxy": features["log_gk"] - log_proxy,
             "log_gk_5_less_proxy_5": features["log_gk_5"] - features["log_proxy_5"],
         }
-        return pd.DataFrame(columns | {name: features[name] for name in STATIC}, index=features.index)
+        static = (*STATIC, *names_in(features.columns))
+        return pd.DataFrame(columns | {name: features[name] for name in static}, index=features.index)
 
     def equation(self, inputs: np.ndarray, label: np.ndarray, horizon: int) -> dict[str, Any]:
         """Choose the penalty on blocks in time, estimate on all rows, smear."""

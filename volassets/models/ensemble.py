@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.errors import InputError
+from volassets.features.covariates import names_in
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.protocol import Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
 from volassets.models.sequences import (
@@ -39,6 +40,7 @@ class EnsembleModel(Model):
     kind: ClassVar[str] = "pytorch"
     has_attention: ClassVar[bool] = True
     has_importance: ClassVar[bool] = True
+    uses_covariates: ClassVar[bool] = True
 
     head_units: Annotated[int, Field(ge=1, le=512, description="Units of the SiLU layer before the outputs.")] = 16
     sequence_length: Annotated[int, Field(ge=2, le=252, description="Days in a sequence.")] = 22
@@ -55,12 +57,13 @@ class EnsembleModel(Model):
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="Where to train.")] = "auto"
 
     @abstractmethod
-    def network(self, horizons: int) -> Stacked:
-        """Return the stack of `seeds` networks, not drawn yet."""
+    def network(self, horizons: int, covariates: int = 0) -> Stacked:
+        """Return the stack of `seeds` networks, not drawn yet; `covariates` columns are inputs beside `STATIC`."""
 
     def fit(self, window: Window) -> Fit:
         """Train on every row whose inputs and shortest label lie before the cut-off, at least 100."""
-        inputs = build_inputs(window.features, self.sequence_length)
+        covariates = names_in(window.features.columns)
+        inputs = build_inputs(window.features, self.sequence_length, covariates)
         rows = labelled_rows(window, inputs.usable)
         if len(rows) < MINIMUM_ROWS:
             raise InputError(
@@ -73,7 +76,7 @@ class EnsembleModel(Model):
         arrays = (*scaler.apply(inputs), labels.log_ratio, labels.realised)
         trainer = self.trained(arrays, [window.seed(self.name, number) for number in range(self.seeds)])
         dates = pd.DatetimeIndex(window.features.index[rows])
-        return new_fit(self, window, dates, **self.fit_fields(trainer, scaler, labels.level))
+        return new_fit(self, window, dates, **self.fit_fields(trainer, scaler, labels.level, covariates))
 
     def trained(self, arrays: Sequence[np.ndarray], seeds: Sequence[int]) -> Trainer:
         """Train a stack on sequences, static values, log ratios and the mask of realised labels, rows last."""
@@ -82,12 +85,14 @@ class EnsembleModel(Model):
         from volassets.models.training import Hyperparameters, Trainer, one_thread
 
         with one_thread():
-            network = self.network(len(arrays[-1]))
+            network = self.network(len(arrays[-1]), len(arrays[1]) - len(STATIC))
             network.start(seeds)
             trainer = Trainer(network, Hyperparameters.of(self), seeds, self.device)
             return trainer.fit(tuple(torch.tensor(array, dtype=torch.float32) for array in arrays))
 
-    def fit_fields(self, trainer: Trainer, scaler: Scaler, level: np.ndarray) -> dict[str, Any]:
+    def fit_fields(
+        self, trainer: Trainer, scaler: Scaler, level: np.ndarray, covariates: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Return what `new_fit` takes of a training run; `level` is k_h per horizon."""
         from volassets.models.training import machine_kind
 
@@ -95,7 +100,7 @@ class EnsembleModel(Model):
             "parameters": {
                 "level": level.tolist(),
                 "channels": list(CHANNELS),
-                "static": list(STATIC),
+                "static": [*STATIC, *covariates],
                 "scaler": scaler.to_parameters(),
                 "best_epoch": trainer.best_epoch,
             },
@@ -106,22 +111,14 @@ class EnsembleModel(Model):
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """Forecast exp(anchor + level + mean over seeds of the networks' outputs); see `Model.forecast`."""
-        inputs, rows, network = (
-            build_inputs(features, self.sequence_length),
-            rows_of(features, origins),
-            self._network(fit),
-        )
+        inputs, rows, network = self._inputs(fit, features), rows_of(features, origins), self._network(fit)
         output = _evaluate(fit, inputs, rows, lambda *tensors: network(*tensors).double().mean(dim=0))
         log_variance = inputs.anchor[rows] + np.asarray(fit.parameters["level"])[:, None] + output
         return forecast_frame(dict(zip(fit.horizons, np.exp(log_variance), strict=True)), origins)
 
     def attention(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """See `Model.attention`; mean over the seeds and the origins after the warm-up."""
-        inputs, rows, network = (
-            build_inputs(features, self.sequence_length),
-            rows_of(features, origins),
-            self._network(fit),
-        )
+        inputs, rows, network = self._inputs(fit, features), rows_of(features, origins), self._network(fit)
         weights = _evaluate(fit, inputs, rows, lambda sequence, _: network.attention(sequence).double().mean(dim=1))
         mean = np.nanmean(weights, axis=1)[::-1]
         return pd.DataFrame({"lag_days": np.arange(len(mean)), "weight": mean / mean.sum()})
@@ -132,7 +129,7 @@ class EnsembleModel(Model):
 
         from volassets.models.training import one_thread
 
-        inputs = build_inputs(features, self.sequence_length).take(rows_of(features, origins))
+        inputs = self._inputs(fit, features).take(rows_of(features, origins))
         network = self._network(fit)
         level = inputs.anchor + np.asarray(fit.parameters["level"])[:, None]
 
@@ -156,12 +153,20 @@ class EnsembleModel(Model):
         places: dict[str, tuple[int, tuple[slice | int, ...]]] = {
             f"sequence:{name}": (0, (slice(None), number)) for number, name in enumerate(CHANNELS)
         }
-        places |= {f"static:{name}": (1, (number,)) for number, name in enumerate(STATIC)}
+        places |= {f"static:{name}": (1, (number,)) for number, name in enumerate(fit.parameters["static"])}
         return Probe(places, scaled, log_variance)
 
     def _network(self, fit: Fit) -> Stacked:
         """Return the network with the weights of `fit`, on the CPU."""
-        return load_weights(self.network(len(fit.horizons)), fit.tensors)
+        return load_weights(self.network(len(fit.horizons), len(_covariates_of(fit))), fit.tensors)
+
+    def _inputs(self, fit: Fit, features: pd.DataFrame) -> Inputs:
+        return build_inputs(features, self.sequence_length, _covariates_of(fit))
+
+
+def _covariates_of(fit: Fit) -> list[str]:
+    """Return the columns of covariates that a fit has as inputs."""
+    return list(fit.parameters["static"][len(STATIC) :])
 
 
 def _evaluate(fit: Fit, inputs: Inputs, rows: np.ndarray, function: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:

@@ -31,8 +31,9 @@ class Lstm(EnsembleModel):
 
     units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
 
-    def network(self, horizons: int) -> StackedLstm:
+    def network(self, horizons: int, covariates: int = 0) -> StackedLstm:
         """See `EnsembleModel.network`."""
         from volassets.models.networks import StackedLstm
 
-        return StackedLstm(self.seeds, len(CHANNELS), len(STATIC), horizons, self.units, self.head_units, self.dropout)
+        static = len(STATIC) + covariates
+        return StackedLstm(self.seeds, len(CHANNELS), static, horizons, self.units, self.head_units, self.dropout)

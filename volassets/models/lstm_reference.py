@@ -26,6 +26,7 @@ from volassets.features.catalogue import RECIPE
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
 from volassets.models.processor import why_no_bfloat16
 from volassets.models.protocol import TRADING_DAYS, Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
+from volassets.names import PREFIX
 
 if TYPE_CHECKING:
     from volassets.models.networks import ReferenceLstm
@@ -42,6 +43,7 @@ class LstmReference(Model):
     uses_selection: ClassVar[bool] = True
     has_importance: ClassVar[bool] = True
     has_validation: ClassVar[bool] = True
+    uses_covariates: ClassVar[bool] = True
 
     hidden: Annotated[int, Field(ge=1, le=1024, description="Units per LSTM layer.")] = 64
     layers: Annotated[int, Field(ge=1, le=8, description="LSTM layers.")] = 2
@@ -217,14 +219,14 @@ class SelectedInputs:
 
     @classmethod
     def of_window(cls, window: Window, length: int) -> SelectedInputs:
-        """Take the window's selection; lagged returns are in the recipe, whatever the lags."""
+        """Take the window's selection of the recipe, lagged returns whatever the lags, and covariates."""
         if window.selection is None or window.selection.empty:
             raise InputError(
                 f"the window of {window.ticker} in {window.month:%Y-%m} has no feature selection: "
                 "select its features first."
             )
         names = window.selection.index
-        ours = np.array([name in RECIPE or re.fullmatch(r"ret_lag_\d+", name) is not None for name in names])
+        ours = np.array([name in RECIPE or re.match(rf"ret_lag_\d+$|{PREFIX}", name) is not None for name in names])
         chosen = window.selection.loc[ours & window.selection["selected"].to_numpy(bool)]
         center, scale = (chosen[column].to_numpy(np.float64) for column in ("center", "scale"))
         return cls(tuple(chosen.index), center, scale, length)

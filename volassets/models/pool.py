@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.features.covariates import names_in
 from volassets.models.linear import center_and_scale
 from volassets.models.protocol import Fit, PooledModel, Window, forecast_frame, new_fit, rows_of
 from volassets.models.sequences import (
@@ -53,7 +54,9 @@ class Member:
         return days[np.minimum(self.rows + horizon, len(days) - 1)]
 
 
-def pool_members(model: str, windows: Mapping[str, Window], length: int, maximum_rows: int) -> list[Member]:
+def pool_members(
+    model: str, windows: Mapping[str, Window], length: int, maximum_rows: int, covariates: Sequence[str] = ()
+) -> list[Member]:
     """Return the members of the pool by name: the tickers with at least 100 labelled rows.
 
     Parameters
@@ -66,6 +69,8 @@ def pool_members(model: str, windows: Mapping[str, Window], length: int, maximum
         Days in a sequence.
     maximum_rows : int
         Rows of all tickers together; above it each gives the same number, drawn at random.
+    covariates : sequence of str
+        Columns of covariates that are inputs of every member; 0 for one that has none.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def pool_members(model: str, windows: Mapping[str, Window], length: int, maximum
     members = []
     for ticker in sorted(windows):
         window = windows[ticker]
-        inputs = build_inputs(window.features, length)
+        inputs = build_inputs(window.features, length, covariates)
         rows = labelled_rows(window, inputs.usable)
         if len(rows) < MINIMUM_ROWS:
             continue
@@ -91,6 +96,11 @@ def pool_members(model: str, windows: Mapping[str, Window], length: int, maximum
             f"{model}: choose a later month or fetch an earlier history."
         )
     return members
+
+
+def covariates_of(windows: Mapping[str, Window]) -> list[str]:
+    """Return the columns of covariates that any ticker of a pool has, sorted."""
+    return sorted({name for window in windows.values() for name in names_in(window.features.columns)})
 
 
 class TickerPool(PooledModel):
@@ -147,7 +157,8 @@ class PooledRegression(TickerPool):
 
     def fit_pool(self, windows: Mapping[str, Window]) -> dict[str, Fit]:
         """See `PooledModel.fit_pool`."""
-        members = pool_members(self.name, windows, DAYS, self.maximum_rows)
+        covariates = covariates_of(windows) if self.uses_covariates else []
+        members = pool_members(self.name, windows, DAYS, self.maximum_rows, covariates)
         flat = np.concatenate([flat_inputs(member.inputs) for member in members])
         center, scale = center_and_scale(flat)
         inputs = standardised(flat, center, scale)
@@ -173,6 +184,7 @@ class PooledRegression(TickerPool):
             "scale": scale.tolist(),
             "equations": equations,
             "pool_smearing": of_pool,
+            **({"covariates": covariates} if covariates else {}),
         }
         fits = {}
         for member, own in zip(members, zip(*smearing, strict=True), strict=True):
@@ -184,8 +196,8 @@ class PooledRegression(TickerPool):
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:
         """See `Model.forecast`; NaN in the warm-up of the inputs."""
-        inputs = build_inputs(features, DAYS).take(rows_of(features, origins))
         stored = fit.parameters
+        inputs = build_inputs(features, DAYS, stored.get("covariates", ())).take(rows_of(features, origins))
         values = standardised(flat_inputs(inputs), np.array(stored["center"]), np.array(stored["scale"]))
         columns = {}
         for horizon, level, smearing in zip(fit.horizons, stored["level"], stored["smearing"], strict=True):

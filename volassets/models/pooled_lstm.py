@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from volassets.models.lstm import Lstm
-from volassets.models.pool import TickerPool, pool_members
+from volassets.models.pool import TickerPool, covariates_of, pool_members
 from volassets.models.protocol import Fit, Window, new_fit
 from volassets.models.sequences import Inputs, Scaler
 
@@ -36,7 +36,8 @@ class PooledLstm(TickerPool, Lstm):
 
     def fit_pool(self, windows: Mapping[str, Window]) -> dict[str, Fit]:
         """See `PooledModel.fit_pool`."""
-        members = pool_members(self.name, windows, self.sequence_length, self.maximum_rows)
+        covariates = covariates_of(windows)
+        members = pool_members(self.name, windows, self.sequence_length, self.maximum_rows, covariates)
         inputs = Inputs.joined([member.inputs for member in members])
         scaler = Scaler.of(inputs)
         rows = np.array([len(member.rows) for member in members])
@@ -50,7 +51,7 @@ class PooledLstm(TickerPool, Lstm):
         names = {"pool": [member.window.ticker for member in members]}
         fits = {}
         for member in members:
-            fields = self.fit_fields(trainer, scaler, member.labels.level)
+            fields = self.fit_fields(trainer, scaler, member.labels.level, covariates)
             fields["parameters"] |= names
             fits[member.window.ticker] = new_fit(self, member.window, member.dates, **fields)
         return fits

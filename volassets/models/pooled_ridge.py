@@ -22,6 +22,7 @@ class PooledRidge(PooledRegression):
     """Settings of the pooled ridge regression (Hoerl and Kennard 1970)."""
 
     name: ClassVar[str] = "pooled_ridge"
+    uses_covariates: ClassVar[bool] = True
 
     folds: Annotated[int, Field(ge=2, le=20, description="Blocks in time that choose the penalty.")] = 5
     penalties: Annotated[int, Field(ge=1, le=200, description="Penalties that are tried.")] = 9

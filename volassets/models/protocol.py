@@ -148,6 +148,8 @@ class Model(ABC):
         `Fit.validation`.
     members_with_pool : tuple of str
         Default members of a combination where pooled models are among the default models; empty for the same.
+    uses_covariates : bool
+        Whether the columns of covariates (`volassets.features.covariates`) are inputs.
     history : int or None
         Bars that a fit needs before its cut-off; None takes the setting ``minimum_history``. A `PooledModel` takes
         it for its pool, and forecasts a ticker with ``short_history`` bars.
@@ -165,6 +167,7 @@ class Model(ABC):
     has_importance: ClassVar[bool] = False
     has_validation: ClassVar[bool] = False
     members_with_pool: ClassVar[tuple[str, ...]] = ()
+    uses_covariates: ClassVar[bool] = False
     history: ClassVar[int | None] = None
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from volassets.features.covariates import values_of
 from volassets.models.protocol import Window
 
 ANCHOR = "log_proxy_22"
@@ -65,7 +66,7 @@ class Inputs:
     sequence : ndarray, shape (n, length, channels)
         Oldest day first, in the order of `CHANNELS`.
     static : ndarray, shape (n, statics)
-        In the order of `STATIC`.
+        In the order of `STATIC`, then the covariates.
     anchor : ndarray, shape (n,)
         Log of the 22-day mean proxy variance at the origin.
     usable : ndarray of bool, shape (n,)
@@ -87,8 +88,11 @@ class Inputs:
         return cls(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
-def build_inputs(features: pd.DataFrame, length: int) -> Inputs:
-    """Return the inputs of every row of `features` as an origin, with sequences of `length` days."""
+def build_inputs(features: pd.DataFrame, length: int, covariates: Sequence[str] = ()) -> Inputs:
+    """Return the inputs of every row of `features` as an origin, with sequences of `length` days.
+
+    The columns `covariates` are static inputs; one that the table lacks is 0.
+    """
     columns = {name: features[name].to_numpy(np.float64) for name in features.columns}
     columns["absolute_return_z"] = np.abs(columns["return_z"])
     anchor = columns[ANCHOR]
@@ -99,6 +103,8 @@ def build_inputs(features: pd.DataFrame, length: int) -> Inputs:
     static = np.stack(
         [columns[a] - columns[b] for a, b in STATIC_DIFFERENCES] + [columns[name] for name in STATIC_COLUMNS], axis=1
     )
+    if covariates:
+        static = np.concatenate([static, values_of(features, covariates)], axis=1)
     usable = np.isfinite(sequence).all(axis=(1, 2)) & np.isfinite(static).all(axis=1) & np.isfinite(anchor)
     return Inputs(sequence, static, anchor, usable)
 

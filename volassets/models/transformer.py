@@ -31,9 +31,10 @@ class Transformer(EnsembleModel):
             raise ValueError(f"heads = {self.heads} must divide width = {self.width}")
         return self
 
-    def network(self, horizons: int) -> StackedTransformer:
+    def network(self, horizons: int, covariates: int = 0) -> StackedTransformer:
         """See `EnsembleModel.network`."""
         from volassets.models.networks import StackedTransformer
 
         sizes = {"width": self.width, "heads": self.heads, "days": self.sequence_length, "head": self.head_units}
-        return StackedTransformer(self.seeds, len(CHANNELS), len(STATIC), horizons, **sizes, dropout=self.dropout)
+        static = len(STATIC) + covariates
+        return StackedTransformer(self.seeds, len(CHANNELS), static, horizons, **sizes, dropout=self.dropout)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from volassets.errors import InputError, VolassetsError
 from volassets.models.protocol import Fit, Model
-from volassets.notebook.given_bars import Bars, GivenSettings, by_ticker, checked, make_settings
+from volassets.notebook.given_bars import Bars, GivenSettings, by_ticker, checked, make_settings, with_covariates
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
 from volassets.pipeline.model_steps import Refits, fitted
@@ -34,7 +34,12 @@ class SkippedWarning(UserWarning):
 
 
 def feature_table(
-    bars: Bars, *, ticker: str = "", calendar: str | None = None, settings: GivenSettings = None
+    bars: Bars,
+    *,
+    ticker: str = "",
+    calendar: str | None = None,
+    settings: GivenSettings = None,
+    covariates: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """Return the feature table of bars: what is stored as ``realized_vol_features``.
 
@@ -49,6 +54,9 @@ def feature_table(
         Exchange calendar, such as ``XNYS`` or ``24/7``.
     settings : Settings or dict, optional
         Keys of volassets.toml that differ from the defaults.
+    covariates : dict of str to DataFrame, optional
+        Other series as inputs, by name, with at least closes (docs/covariates.md): of every ticker, unless the settings
+        say of which. Those that the settings name must be given.
 
     Returns
     -------
@@ -61,7 +69,7 @@ def feature_table(
     InputError
         If the bars break a rule, or a setting is impossible.
     """
-    with _memory_run(by_ticker(bars, ticker), calendar, settings, models=["naive"]) as run:
+    with _memory_run(by_ticker(bars, ticker), calendar, settings, covariates, models=["naive"]) as run:
         found = dict(run.features)
     return next(iter(found.values())) if isinstance(bars, pd.DataFrame) else found
 
@@ -75,12 +83,13 @@ def fit(
     calendar: str | None = None,
     settings: GivenSettings = None,
     horizons: Sequence[int] | None = None,
+    covariates: Mapping[str, pd.DataFrame] | None = None,
 ) -> Fit | dict[str, Fit]:
     """Fit a model on the bars dated before the first day of a month.
 
     Parameters
     ----------
-    bars, ticker, calendar, settings
+    bars, ticker, calendar, settings, covariates
         As of `feature_table`.
     model : str
         Name of a registered model; a combination is fitted with its members.
@@ -102,7 +111,7 @@ def fit(
     """
     when, frames = refit_month(month), by_ticker(bars, ticker)
     members = make_settings(list(frames), settings, Path("."), models=["naive"]).model(model).member_names
-    with _memory_run(frames, calendar, settings, models=[*members, model], horizons=horizons) as run:
+    with _memory_run(frames, calendar, settings, covariates, models=[*members, model], horizons=horizons) as run:
         chosen = run.settings.model(model)
         (last,) = (step for step in run.steps if step.name == f"{chosen.family}_forecasts")
         cells = _possible(run, last, [when], [chosen])
@@ -126,6 +135,7 @@ def walk_forward(
     ticker: str = "",
     calendar: str | None = None,
     settings: GivenSettings = None,
+    covariates: Mapping[str, pd.DataFrame] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Refit models every month and forecast its sessions from what was known then, as a run of the pipeline does.
@@ -135,7 +145,7 @@ def walk_forward(
 
     Parameters
     ----------
-    bars, ticker, calendar, settings
+    bars, ticker, calendar, settings, covariates
         As of `feature_table`. Pooled models are fitted on every ticker of a dict.
     models : sequence of str
         Names of registered models; a combination needs its members among them.
@@ -166,7 +176,7 @@ def walk_forward(
     if not months:
         raise InputError(f"there is no month from {start} to {end}: give the earlier one as start.")
     frames = by_ticker(bars, ticker)
-    with _memory_run(frames, calendar, settings, models=list(models), horizons=list(horizons)) as run:
+    with _memory_run(frames, calendar, settings, covariates, models=list(models), horizons=list(horizons)) as run:
         chosen = list(run.settings.chosen_models.values())
         last = [step for step in run.steps if step.name in {f"{model.family}_forecasts" for model in chosen}]
         todo = [(step, _possible(run, step, months, None)) for step in last]
@@ -190,11 +200,16 @@ def walk_forward(
 
 @contextmanager
 def _memory_run(
-    frames: Mapping[str, pd.DataFrame], calendar: str | None, settings: GivenSettings, **overrides: Any
+    frames: Mapping[str, pd.DataFrame],
+    calendar: str | None,
+    settings: GivenSettings,
+    covariates: Mapping[str, pd.DataFrame] | None,
+    **overrides: Any,
 ) -> Iterator[MemoryRun]:
     with tempfile.TemporaryDirectory(prefix="volassets-") as folder:
         made = make_settings(list(frames), settings, Path(folder), calendar=calendar, **overrides)
-        with MemoryRun(made, checked(frames, made)) as run:
+        made, others = with_covariates(made, covariates or {}, frames)
+        with MemoryRun(made, checked(frames, made), others) as run:
             yield run
 
 

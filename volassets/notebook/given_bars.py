@@ -13,7 +13,8 @@ from volassets.clock import utc_now
 from volassets.errors import InputError
 from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.bars import as_bars
-from volassets.market.calendar import calendar_for
+from volassets.market.calendar import calendar_for, covariate_calendar
+from volassets.names import check_covariates, covariate_names
 from volassets.settings import Settings, validated
 
 Bars = pd.DataFrame | Mapping[str, pd.DataFrame]
@@ -113,20 +114,51 @@ def checked(bars: Mapping[str, pd.DataFrame], settings: Settings, *, say: bool =
     return found
 
 
-def _named(ticker: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `frame` with our column names and dates without time zone."""
+def with_covariates(
+    settings: Settings, given: Mapping[str, pd.DataFrame], frames: Mapping[str, pd.DataFrame]
+) -> tuple[Settings, dict[str, pd.DataFrame]]:
+    """Return the settings that name the covariates given, and their bars as the pipeline would store them.
+
+    Raises
+    ------
+    InputError
+        If the settings name one that is neither given nor among the tickers' `frames`, or its values break a rule.
+    """
+    named = covariate_names(settings.covariates)
+    if given and not named:
+        settings = settings.model_copy(update={"covariates": check_covariates(tuple(given))})
+    lacking = [name for name in named if name not in given and name not in frames]
+    if lacking:
+        raise InputError(
+            f"the settings name the covariate {lacking[0]}, and its values are not given: give "
+            f"covariates={{{lacking[0]!r}: frame}}, or leave it out of the setting covariates."
+        )
+    others = {}
+    for name, frame in given.items():
+        closes = _named(name, frame, needed=("close",))
+        bars, findings = check_bars(
+            name, closes, covariate_calendar(name, settings.calendars), now=utc_now(), proxy="squared_return"
+        )
+        require_valid(name, findings)
+        others[name] = bars
+    return settings, others
+
+
+def _named(ticker: str, frame: pd.DataFrame, needed: Sequence[str] = NEEDED) -> pd.DataFrame:
+    """Return `frame` with our column names and dates without time zone; a price that is not needed may be the close."""
     if not isinstance(frame, pd.DataFrame) or not isinstance(frame.index, pd.DatetimeIndex):
         raise InputError(f"the bars of {ticker} are no DataFrame with a DatetimeIndex: set the dates as its index.")
     plain = _one_level(ticker, frame)
     plain.columns = pd.Index([str(name).strip().lower().replace(" ", "_") for name in plain.columns])
-    lacking = [name for name in NEEDED if name not in plain]
+    lacking = [name for name in needed if name not in plain]
     if lacking:
         raise InputError(
             f"the bars of {ticker} lack the column {', '.join(lacking)} and have {', '.join(plain.columns)}: they need "
-            f"{', '.join(NEEDED)}, in any case, and may have adj_close, volume and realized_variance."
+            f"{', '.join(needed)}, in any case, and may have adj_close, volume and realized_variance."
         )
     if not plain.columns.is_unique:
         raise InputError(f"the bars of {ticker} have a column twice: {', '.join(plain.columns)}. Keep one of each.")
+    plain = plain.assign(**{name: plain["close"] for name in NEEDED if name not in plain})
     # A daily bar's time is midnight at its exchange.
     plain.index = pd.DatetimeIndex(plain.index).tz_localize(None)
     try:

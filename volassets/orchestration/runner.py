@@ -34,6 +34,7 @@ from volassets.orchestration.resources import OpenHome
 from volassets.orchestration.run_findings import failed_checks
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
+from volassets.pipeline.covariate_intake import take_covariates
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
 from volassets.pipeline.portfolio_members import portfolio_problems
 from volassets.pipeline.portfolio_state import months_left_out
@@ -165,6 +166,7 @@ class Runner:
             # Bars that were seen and refused, not names that nobody knows.
             if isinstance(error, BarsRefused):
                 self._context.warehouse.write(refusal(self._context, ticker, error))
+        take_covariates(self._context, list(months), always=request.force)
         for name, problem in portfolio_problems(self._context).items():
             result.failures[name, "portfolio"] = problem
             self._say(f"{name} is left out: {problem}")

@@ -20,13 +20,13 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from volassets.market.price_source import LOCAL_SOURCES
 from volassets.orchestration.jobs import Jobs, block_name, block_request
 from volassets.orchestration.partitions import only_bundled
 from volassets.orchestration.schedule_groups import ScheduleGroup, hour_before, schedule_groups
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.missed_months import missing_months, months_to_update, stored_months
 from volassets.pipeline.planner import named
-from volassets.pipeline.price_intake import LOCAL_SOURCES
 from volassets.pipeline.step import Step
 from volassets.pipeline.steps import blocks, following
 from volassets.pipeline.stored_hashes import StoredHashes

@@ -13,8 +13,9 @@ import pandas as pd
 from volassets.clock import utc_now
 from volassets.errors import InputError, VolassetsError
 from volassets.features.catalogue import catalogue, outcomes
+from volassets.features.covariates import Covariate, columns_of
 from volassets.market.bars import BAR_COLUMNS, REALIZED
-from volassets.market.calendar import SessionCalendar, calendar_for
+from volassets.market.calendar import SessionCalendar, calendar_for, covariate_calendar
 from volassets.market.price_source import PriceSource, make_source
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
@@ -54,6 +55,12 @@ class Context:
         Which models a combination of a ticker and month has; `refit_pool` takes today's.
     refusals, findings : dict
         By ticker: why its bars were refused, and what was found in those that were taken.
+    covariate_problems : dict
+        By covariate that this run has looked at: why its values could not be refreshed; empty where they could.
+    listed : set of str
+        The home's tickers, also those that the run leaves out.
+    covariates_only : set of str
+        Names that are stored as covariates and as nothing else.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Context:
         refit_pool: bool = False,
     ) -> None:
         self.settings = settings
+        self.listed = frozenset(settings.tickers)
         self.models: dict[str, Model] = dict(settings.chosen_models)
         if models is not None:
             # In the registry's order, as the settings' own are.
@@ -75,7 +83,7 @@ class Context:
         self.workers = jobs or settings.workers
         self.log = log
         self.now = now or utc_now()
-        self._given_source = source
+        self.given_source = source
         self._sources: dict[TickerSource, PriceSource] = {}
         self._bars: dict[str, pd.DataFrame] = {}
         self._tickers: dict[str, TickerContext] = {}
@@ -90,6 +98,8 @@ class Context:
         self.fetch_only: set[str] | None = None
         self.refusals: dict[str, VolassetsError] = {}
         self.findings: dict[str, list[Finding]] = {}
+        self.covariate_problems: dict[str, str] = {}
+        self.covariates_only: set[str] = set()
 
     def __enter__(self) -> Context:
         return self
@@ -112,8 +122,8 @@ class Context:
         InputError
             If its source lacks what it needs.
         """
-        if self._given_source is not None:
-            return self._given_source
+        if self.given_source is not None:
+            return self.given_source
         known = self.settings.source_of(ticker)
         if known not in self._sources:
             self._sources[known] = make_source(self.settings.for_ticker(ticker))
@@ -134,6 +144,17 @@ class Context:
             self._calendars[ticker] = calendar_for(ticker, self.settings.calendars)
         return self._calendars[ticker]
 
+    def covariates(self, ticker: str) -> tuple[Covariate, ...]:
+        """Return the series that are inputs of `ticker`, as stored; one without bars is neutral."""
+        names, overrides = self.settings.covariates_of(ticker), self.settings.calendars
+        self.load_bars(names)
+        return tuple(Covariate(name, self._bars[name], covariate_calendar(name, overrides).name) for name in names)
+
+    def set_covariate(self, name: str, bars: pd.DataFrame) -> None:
+        """Take `bars` for the stored ones of a covariate, which have just been written."""
+        self._tickers.clear()
+        self.set_bars(name, bars)
+
     def bars(self, ticker: str) -> pd.DataFrame:
         """Return the stored bars of `ticker`, index date; empty where there are none."""
         self.load_bars([ticker])
@@ -144,22 +165,29 @@ class Context:
         wanted = [ticker for ticker in tickers if ticker not in self._bars]
         if not wanted:
             return
-        columns = ["ticker", "date", *BAR_COLUMNS, REALIZED]
+        columns = ["ticker", "date", *BAR_COLUMNS, REALIZED, "role"]
         stored = self.warehouse.read("raw_prices", columns=columns, ticker=wanted)
+        covariates = stored.loc[stored["role"].notna(), "ticker"].unique()
+        self.covariates_only = self.covariates_only.difference(wanted).union(map(str, covariates))
+        stored = stored.drop(columns="role")
         found = {str(name): rows.drop(columns="ticker") for name, rows in stored.groupby("ticker", sort=False)}
         none = stored.iloc[:0].drop(columns="ticker")
         self._bars.update({ticker: _measured(by_date(found.get(ticker, none))) for ticker in wanted})
 
     def set_bars(self, ticker: str, bars: pd.DataFrame) -> None:
         """Take `bars` for the stored ones of `ticker`: they have just been written, or are about to be."""
-        self.forget([ticker])
+        self._drop([ticker])
         self._bars[ticker] = bars
 
     def forget(self, tickers: Iterable[str]) -> None:
         """Read the bars of `tickers` again when they are asked for: another process may have written."""
-        for ticker in tickers:
-            self._bars.pop(ticker, None)
-            self._tickers.pop(ticker, None)
+        listed = list(tickers)
+        self._drop([*listed, *(name for ticker in listed for name in self.settings.covariates_of(ticker))])
+
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._bars.pop(name, None)
+            self._tickers.pop(name, None)
         self._pooled.clear()
         self.pools.forget()
         self.members.forget()
@@ -196,7 +224,8 @@ class Context:
         data_hash = self.ticker(ticker).fingerprints.features()
         known = self._features.get(ticker)
         if known is None or known[0] != data_hash:
-            columns = [feature.name for feature in (*catalogue(self.settings.lags), *outcomes())]
+            own = columns_of(self.settings.covariates_of(ticker))
+            columns = [feature.name for feature in (*catalogue(self.settings.lags), *outcomes(), *own)]
             names = ["date", *columns, "data_hash"]
             stored = self.warehouse.read("realized_vol_features", columns=names, ticker=ticker)
             if set(stored["data_hash"]) != {data_hash}:
@@ -225,7 +254,8 @@ class TickerContext:
         """Hashes that the ticker's cells should have now."""
         context = self._context
         hashes, kept = context.model_hashes, partial(context.members.model, self.ticker)
-        return Fingerprints(hashes, self.ticker, self.bars, self.calendar, context.pooled_fit_hash, kept)
+        covariates = context.covariates(self.ticker)
+        return Fingerprints(hashes, self.ticker, self.bars, self.calendar, context.pooled_fit_hash, kept, covariates)
 
     @property
     def no_bars(self) -> str:

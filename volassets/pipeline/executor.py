@@ -218,6 +218,7 @@ class Executor:
             bars=context.bars(tickers[0]) if tickers and not step.needs_features else None,
             calendars={ticker: context.calendar(ticker).name for ticker in tickers},
             files=context.settings.files,
+            covariates=context.covariates(tickers[0]) if tickers and not step.needs_features else (),
         )
 
     def _kept(self, place: Partition, model: Model | None) -> Model | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.features.base_series import BaseSeries
+from volassets.features.covariates import Covariate, known_places
 from volassets.market.bars import BAR_COLUMNS, COARSE_SHARE, REALIZED
 from volassets.market.calendar import SessionCalendar
 from volassets.models.protocol import TRADING_DAYS, Model
@@ -30,6 +31,7 @@ ONE_MONTH = pd.offsets.MonthBegin(1)
 # Raised by hand when the same inputs would give other numbers; a model has its own.
 CODE_VERSIONS = {
     "features": "1",
+    "covariates": "1",
     "selected_features": "1",
     "lag_analysis": "1",
     "forecasts": "1",
@@ -108,7 +110,7 @@ class Fingerprints:
 
     `hashes` are shared by the tickers of one set of settings; `pooled` is the fingerprint of a fit over all tickers,
     of a model and a month, by default of this ticker alone; `kept` gives the model as the stored forecasts of a month
-    have it, by default today's.
+    have it, by default today's; `covariates` are inputs of the models that use them.
     """
 
     def __init__(
@@ -119,12 +121,14 @@ class Fingerprints:
         calendar: SessionCalendar,
         pooled: Callable[[Model, pd.Timestamp], str] | None = None,
         kept: Callable[[pd.Timestamp, Model], Model] = lambda _month, model: model,
+        covariates: Sequence[Covariate] = (),
     ) -> None:
         self._hashes, self._ticker, self._calendar, self._kept = hashes, ticker, calendar, kept
         self._index = pd.DatetimeIndex(bars.index).as_unit("ns")
         # One ticker alone is a pool too, as in the leakage audit.
         self._pooled = pooled or (lambda model, month: pooled_fit_hash(hashes, model, {ticker: self}, month))
         self._frame = bars
+        self._covariates = [_CovariateHashes(covariate, self._index, calendar) for covariate in covariates]
         measured = [REALIZED] if hashes.settings.proxy == "realized" else []
         values = bars.reindex(columns=[*BAR_COLUMNS, *measured]).to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
@@ -152,14 +156,26 @@ class Fingerprints:
         return self._bars(rows)
 
     def features(self) -> str:
-        """Fingerprint of the whole feature table."""
-        return self._features_of(len(self._index))
+        """Fingerprint of the whole feature table, covariates included."""
+        rows = len(self._index)
+        return self._joined(self._features_of(rows), rows)
+
+    def _joined(self, features: str, rows: int) -> str:
+        """Return the hash of the first `rows` rows of the features with what they hold of covariates, if any."""
+        if not self._covariates:
+            return features
+        parts = " ".join(covariate.up_to(rows) for covariate in self._covariates)
+        return _short(f"{features} {parts} covariates {CODE_VERSIONS['covariates']}")
 
     def _month(self, month: pd.Timestamp) -> tuple[str, str, str]:
-        """Return the hashes of the features before the cut-off, of the selection, and of the features in use."""
+        """Return the hashes of the features before the cut-off, of the selection, and of the features in use.
+
+        The selection's alone is with covariates.
+        """
         if month not in self._months:
-            before = self._features_of(training_length(self._index, month))
-            selection = _short(f"{before} {self._hashes.selection}")
+            rows = training_length(self._index, month)
+            before = self._features_of(rows)
+            selection = _short(f"{self._joined(before, rows)} {self._hashes.selection}")
             self._months[month] = before, selection, self._features_of(self._rows_in_use(month))
         return self._months[month]
 
@@ -176,9 +192,14 @@ class Fingerprints:
         """Whether some bar's next session lies in `month`, so that the month has forecasts."""
         return self._rows_in_use(month) > 0
 
-    def before(self, month: pd.Timestamp) -> str:
-        """Fingerprint of the features before the cut-off of `month`."""
-        return self._month(month)[0]
+    def before(self, month: pd.Timestamp, covariates: bool = False) -> str:
+        """Fingerprint of the features before the cut-off of `month`, with or without those of covariates."""
+        own = self._month(month)[0]
+        return self._joined(own, training_length(self._index, month)) if covariates else own
+
+    def _in_use(self, month: pd.Timestamp, covariates: bool) -> str:
+        own = self._month(month)[2]
+        return self._joined(own, self._rows_in_use(month)) if covariates else own
 
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""
@@ -196,8 +217,8 @@ class Fingerprints:
         return self._fits[key]
 
     def _fit(self, model: Model, month: pd.Timestamp) -> str:
-        before, selection, _ = self._month(month)
-        upstream = selection if model.uses_selection else before
+        selected = model.uses_selection
+        upstream = self.selected_features(month) if selected else self.before(month, model.uses_covariates)
         members = "".join(self.fit(member, month) for member in self._hashes.members(model))
         coarse = f" coarse {model.coarse_version}" if model.coarse_version and self._coarse(month) else ""
         return _short(f"{self._hashes.model(model)} {upstream} {members}{coarse}")
@@ -214,9 +235,12 @@ class Fingerprints:
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
-        return self._forecast(self._kept(month, model), month, self._month(month)[2])
+        return self._forecast(self._kept(month, model), month, self._rows_in_use(month))
 
-    def _forecast(self, model: Model, month: pd.Timestamp, in_use: str) -> str:
+    def _forecast(self, model: Model, month: pd.Timestamp, rows: int) -> str:
+        in_use = self._month(month)[2] if rows == self._rows_in_use(month) else self._features_of(rows)
+        if any(source.uses_covariates for source in (model, *self._hashes.members(model))):
+            in_use = self._joined(in_use, rows)
         return _short(f"{self.fit(model, month)} {in_use} {self._hashes.forecasts}")
 
     def forecasts_so_far(self, model: Model, month: pd.Timestamp) -> Iterator[str]:
@@ -224,11 +248,26 @@ class Fingerprints:
         last = self._rows_in_use(month)
         first = training_length(self._index, month) if last == len(self._index) else last
         for rows in range(last, min(first, last) - 1, -1):
-            yield self._forecast(model, month, self._features_of(rows))
+            yield self._forecast(model, month, rows)
 
     def importance(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one fit's permutation importance."""
         return importance_hash(self.fit(model, month))
+
+
+class _CovariateHashes:
+    """What the rows of a ticker's features hold of one covariate, as a hash."""
+
+    def __init__(self, covariate: Covariate, index: pd.DatetimeIndex, calendar: SessionCalendar) -> None:
+        self._name = f"{covariate.name} {covariate.calendar}"
+        self._places = known_places(covariate, index, calendar.closing_times(index))
+        dates = pd.DatetimeIndex(covariate.bars.index).as_unit("ns").asi8.astype(np.float64)
+        closes = covariate.bars["adj_close"].to_numpy(np.float64)
+        self._hashes = PrefixHashes(np.column_stack([dates, closes]))
+
+    def up_to(self, rows: int) -> str:
+        """Return the hash of the values that the first `rows` rows can hold."""
+        return f"{self._name} {self._hashes(int(self._places[:rows].max(initial=-1)) + 1)}"
 
 
 def importance_hash(fit_hash: str) -> str:
@@ -238,5 +277,5 @@ def importance_hash(fit_hash: str) -> str:
 
 def pooled_fit_hash(hashes: ModelHashes, model: Model, pool: Mapping[str, Fingerprints], month: pd.Timestamp) -> str:
     """Return the fingerprint of one month's fit over all tickers of `pool`, whatever their order."""
-    members = " ".join(f"{ticker} {pool[ticker].before(month)}" for ticker in sorted(pool))
+    members = " ".join(f"{ticker} {pool[ticker].before(month, model.uses_covariates)}" for ticker in sorted(pool))
     return _short(f"{hashes.model(model)} {members}")

@@ -10,10 +10,11 @@ import pandas as pd
 
 from volassets.market.findings import Finding
 from volassets.market.freshness import severity
+from volassets.market.price_source import LOCAL_SOURCES
 from volassets.models.registry import families
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
-from volassets.pipeline.price_intake import LOCAL_SOURCES, closed_sessions
+from volassets.pipeline.price_intake import closed_sessions
 from volassets.pipeline.state import State
 from volassets.pipeline.step import Check
 from volassets.settings import Settings

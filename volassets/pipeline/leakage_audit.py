@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from volassets.errors import InputError
-from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit
+from volassets.evaluation.leakage import LABELS, AuditResult, Pipeline, audit, replace_future
+from volassets.features.covariates import Covariate, is_early, lead
 from volassets.features.targets import target
+from volassets.market.calendar import SessionCalendar, calendar_for, covariate_calendar
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
-from volassets.timing import refit_month, training_length
+from volassets.timing import last_known, refit_month, training_length
 
 # What differs between two runs of the same fit.
 OF_ONE_RUN = ("seconds", "computed_on")
 AUDITED = (Scope.TICKER_MONTH, Scope.MONTH)
+NOT_FOLLOWED = "returns do not follow by a session"
 
 
-def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.Timestamp | None = None) -> AuditResult:
+def audit_ticker(
+    ticker: str,
+    bars: pd.DataFrame,
+    settings: Settings,
+    month: pd.Timestamp | None = None,
+    covariates: Mapping[str, pd.DataFrame] | None = None,
+) -> AuditResult:
     """Audit the steps on one ticker and refit month, by default the last one with a quarter of bars after it.
 
     There are two cuts: at the cut-off of the month, where the selection and the fits have just been made, and in the
     middle of the month, where a fit is in use.
+
+    The futures of `covariates`, bars by name, are replaced with the ticker's: every value whose session closes after
+    the cut's. Nothing shows then of a series whose dates are too early in its source; so it is a rule too that the
+    ticker's returns do not follow it by a session.
 
     Raises
     ------
@@ -34,7 +47,54 @@ def audit_ticker(ticker: str, bars: pd.DataFrame, settings: Settings, month: pd.
     """
     index = pd.DatetimeIndex(bars.index)
     month = month or audited_month(ticker, index, settings)
-    return audit(bars, memory_pipeline(ticker, settings, (month,)), cut_dates(index, month))
+    listed = _covariates(ticker, settings, covariates or {})
+    calendar, cuts = calendar_for(ticker, settings.calendars), cut_dates(index, month)
+
+    def beside(cut: pd.Timestamp, replacement: str) -> dict[str, pd.DataFrame]:
+        close = calendar.closing_times(pd.DatetimeIndex([cut]))
+        return {other.name: _cut(other, close, replacement) for other in listed}
+
+    pipeline = memory_pipeline(ticker, settings, (month,), {other.name: other.bars for other in listed})
+    result = audit(bars, pipeline, cuts, beside=beside if listed else None)
+    dates = [dated_early(other, bars, calendar, cuts[0]) for other in listed]
+    return AuditResult(pd.concat([result.comparisons, *dates], ignore_index=True)) if dates else result
+
+
+def _covariates(ticker: str, settings: Settings, given: Mapping[str, pd.DataFrame]) -> list[Covariate]:
+    """Return the covariates of a ticker that have values."""
+    names = [name for name in settings.covariates_of(ticker) if name in given and len(given[name])]
+    return [Covariate(name, given[name], covariate_calendar(name, settings.calendars).name) for name in names]
+
+
+def _cut(covariate: Covariate, close: pd.DatetimeIndex, replacement: str) -> pd.DataFrame:
+    """Return the bars of a covariate with what closes after `close` replaced."""
+    kept = int(last_known(covariate.closes, close)[0]) + 1
+    if kept in (0, len(covariate.bars)):
+        return covariate.bars.iloc[:kept]
+    return replace_future(covariate.bars, covariate.bars.index[kept - 1], replacement)
+
+
+def dated_early(covariate: Covariate, bars: pd.DataFrame, calendar: SessionCalendar, cut: pd.Timestamp) -> pd.DataFrame:
+    """Return the comparison that says whether the ticker's returns follow a covariate by a session."""
+    following, same = lead(covariate, bars, calendar)
+    early = is_early(following, same)
+    detail = (
+        f"its changes have a correlation of {following:+.2f} with the return of the next session and of {same:+.2f} "
+        f"with that of the same one: {covariate.name} is dated a day early, or closes later than {covariate.calendar}"
+    )
+    row = {
+        "cut_date": cut,
+        "replacement": "none",
+        "stage": f"covariate {covariate.name}",
+        "rule": NOT_FOLLOWED,
+        "rows": len(bars),
+        "columns": 1,
+        "months": 0,
+        "changed_rows": 0,
+        "passed": not early,
+        "detail": detail if early else "",
+    }
+    return pd.DataFrame([row])
 
 
 def audited_month(ticker: str, index: pd.DatetimeIndex, settings: Settings) -> pd.Timestamp:
@@ -57,16 +117,21 @@ def cut_dates(index: pd.DatetimeIndex, month: pd.Timestamp) -> tuple[pd.Timestam
     return index[first - 1], index[(first + last) // 2]
 
 
-def memory_pipeline(ticker: str, settings: Settings, months: Sequence[pd.Timestamp]) -> Pipeline:
-    """Return the steps of some refit months as one function of a ticker's bars.
+def memory_pipeline(
+    ticker: str,
+    settings: Settings,
+    months: Sequence[pd.Timestamp],
+    covariates: Mapping[str, pd.DataFrame] | None = None,
+) -> Pipeline:
+    """Return the steps of some refit months as one function of a ticker's bars, and of the bars of `covariates`.
 
     It returns one frame per audited stage (`Step.stage`) and ``features`` and ``labels`` over all bars, each with
     ``known_at``: a row's own date, the last bar before the month's cut-off, or the origin.
     """
     alone = settings.model_copy(update={"tickers": (ticker,), "portfolios": {}})
 
-    def run(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        memory = MemoryRun(alone, {ticker: bars})
+    def run(bars: pd.DataFrame, beside: Mapping[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
+        memory = MemoryRun(alone, {ticker: bars}, covariates if beside is None else beside)
         stages: dict[str, list[pd.DataFrame]] = {}
         for month in months:
             for step in memory.steps:

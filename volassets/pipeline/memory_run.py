@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from volassets.models.protocol import Model
+from volassets.names import covariate_names
 from volassets.object_io import read_whole
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
@@ -34,6 +35,8 @@ class MemoryRun:
         Its tickers are those of `bars`. Checkpoints of `compute_in_workers` go below its home.
     bars : mapping of str to DataFrame
         By ticker, as of `volassets.market.bars`.
+    covariates : mapping of str to DataFrame, optional
+        Bars of the covariates that the settings name; one that is not given has none, and is neutral.
 
     Attributes
     ----------
@@ -42,14 +45,17 @@ class MemoryRun:
         By ticker: the feature table, index date.
     """
 
-    def __init__(self, settings: Settings, bars: Mapping[str, pd.DataFrame]) -> None:
+    def __init__(
+        self, settings: Settings, bars: Mapping[str, pd.DataFrame], covariates: Mapping[str, pd.DataFrame] | None = None
+    ) -> None:
         # A pinned pool has bars of a store behind it; only those at hand count.
         settings = settings.model_copy(update={"pool": tuple(name for name in settings.pool if name in bars)})
         self.settings, self.steps = settings, steps(settings)
         # The pools of the bars at hand, not what a home has stored.
         self._context = Context(settings, refit_pool=True)
-        for ticker, own in bars.items():
-            self._context.set_bars(ticker, own)
+        others = {name: _no_bars(bars) for name in covariate_names(settings.covariates)} | dict(covariates or {})
+        for name, own in {**others, **bars}.items():
+            self._context.set_bars(name, own)
         self._state = State(self._context, tuple(bars))
         self._bars = bars
         self._rows: dict[Partition, dict[str, list[pd.DataFrame]]] = {}
@@ -91,6 +97,7 @@ class MemoryRun:
             bars=self._bars.get(ticker),
             calendars={name: self._context.calendar(name) for name in self._bars},
             read_file=self._read_file,
+            covariates=self._context.covariates(ticker) if ticker else (),
         )
 
     def _read_file(self, path: object) -> bytes:
@@ -168,3 +175,7 @@ class MemoryRun:
             if found.empty or (source and source not in set(found["model"])):
                 return f"the {source or table} of {place.label or cell.partition.label} could not be computed"
         return ""
+
+
+def _no_bars(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return next(iter(bars.values())).iloc[:0]

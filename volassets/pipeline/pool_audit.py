@@ -32,7 +32,8 @@ def audit_stored(context: Context, ticker: str) -> AuditResult:
     InputError
         If the bars are too few.
     """
-    result = audit_ticker(ticker, context.bars(ticker), context.settings)
+    others = {covariate.name: covariate.bars for covariate in context.covariates(ticker)}
+    result = audit_ticker(ticker, context.bars(ticker), context.settings, covariates=others)
     pool = audit_stored_pool(context, ticker)
     if pool is not None:
         result = AuditResult(pd.concat([result.comparisons, pool.comparisons], ignore_index=True))
@@ -56,14 +57,21 @@ def audit_stored_pool(context: Context, ticker: str) -> AuditResult | None:
     if not pooled or not others or ticker not in members:
         return None
     bars = {name: context.bars(name) for name in sorted([ticker, *others])}
-    return audit_pool(bars, pool_pipeline(settings, month), (first, last), ticker, replacements=("noise", "dropped"))
+    covariates = {other.name: other.bars for name in bars for other in context.covariates(name)}
+    pipeline = pool_pipeline(settings, month, covariates)
+    return audit_pool(bars, pipeline, (first, last), ticker, replacements=("noise", "dropped"))
 
 
-def pool_pipeline(settings: Settings, month: pd.Timestamp) -> PoolPipeline:
-    """Return the fits and forecasts of the pooled models for one month as a function of the tickers' bars."""
+def pool_pipeline(
+    settings: Settings, month: pd.Timestamp, covariates: Mapping[str, pd.DataFrame] | None = None
+) -> PoolPipeline:
+    """Return the fits and forecasts of the pooled models for one month as a function of the tickers' bars.
+
+    The bars of `covariates` stay as they are: `audit_ticker` replaces theirs.
+    """
 
     def run(bars: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        memory = MemoryRun(settings.model_copy(update={"tickers": tuple(bars), "portfolios": {}}), bars)
+        memory = MemoryRun(settings.model_copy(update={"tickers": tuple(bars), "portfolios": {}}), bars, covariates)
         frames: dict[str, list[pd.DataFrame]] = {"fits": [], "forecasts": []}
         for step in memory.steps:
             for model in step.models if step.stage in frames else ():

@@ -15,6 +15,7 @@ import pandas as pd
 
 from volassets.models.protocol import Model
 from volassets.models.registry import MODELS
+from volassets.names import covariate_names
 from volassets.timing import training_length
 
 if TYPE_CHECKING:
@@ -59,10 +60,14 @@ class PoolMembership:
         return [] if stored is None else self._with_history(stored.tickers, month, 1)
 
     def candidates(self, month: pd.Timestamp) -> list[str]:
-        """Return the tickers that a first fit of `month` would use: pinned or listed, with minimum_history bars."""
+        """Return the tickers that a first fit of `month` would use: pinned or listed, with minimum_history bars.
+
+        A listed ticker that is a covariate of others is an input of the pool and no member, unless it is pinned.
+        """
         if month not in self._candidates:
             settings = self._context.settings
-            names = settings.pool or settings.tickers
+            covariates = covariate_names(settings.covariates)
+            names = settings.pool or [name for name in settings.tickers if name not in covariates]
             self._candidates[month] = self._with_history(names, month, settings.minimum_history)
         return self._candidates[month]
 

@@ -17,17 +17,17 @@ from volassets.file_lock import FileLock
 from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.bars import REALIZED
 from volassets.market.findings import Finding
+from volassets.market.price_source import LOCAL_SOURCES
 from volassets.market.revisions import Update, update_bars
 from volassets.market.suspect_ranges import suspect_days
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
+from volassets.pipeline.covariate_intake import take_covariates
 from volassets.pipeline.locks import wait_for_run, write_lock
 from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.step import Step
 from volassets.warehouse.store import Replacement, Upsert
-
-LOCAL_SOURCES = ("bundled", "csv")
 
 
 class BarsRefused(InputError):
@@ -66,6 +66,8 @@ def reason_to_fetch(context: Context, ticker: str) -> str:
         return "no bars stored yet"
     if is_closed(context, ticker):
         return ""
+    if ticker in context.covariates_only:
+        return "the stored bars are those of a covariate"
     if context.source(ticker).name in LOCAL_SOURCES:
         bars, findings = _checked(context, ticker)
         update = update_bars(ticker, stored, bars, _second(context))
@@ -156,6 +158,7 @@ def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> 
         error = item.failures.get("", "")
         report(Progress(step.name, partition.ticker, None, number, len(partitions), error))
     yield from _committed(context, waiting)
+    take_covariates(context, [partition.ticker for partition in partitions], always=context.fetch_only is None)
 
 
 def _fetched(context: Context, item: PartitionResult) -> tuple[Answer | None, list[Replacement | Upsert]]:
@@ -194,7 +197,7 @@ def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacemen
     changes: list[Replacement | Upsert] = []
     if len(update.revisions):
         changes.append(Upsert("price_revisions", update.revisions))
-    if len(answer.stored.index.difference(update.bars.index)):
+    if len(answer.stored.index.difference(update.bars.index)) or ticker in context.covariates_only:
         changes.append(Replacement("raw_prices", update.bars.reset_index().assign(**names), cell))
     elif len(update.changed):
         rows = update.bars.loc[update.changed].reset_index().assign(**names)

@@ -66,7 +66,7 @@ def feature_rows(inputs: Inputs) -> Output:
     """Return ``realized_vol_features`` of one ticker."""
     assert inputs.bars is not None
     settings = inputs.settings
-    features = build_features(inputs.bars, inputs.calendar, lags=settings.lags, proxy=settings.proxy)
+    features = build_features(inputs.bars, inputs.calendar, settings.lags, settings.proxy, inputs.covariates)
     return Output({FEATURES: features.reset_index()})
 
 

@@ -14,6 +14,7 @@ from volassets.pipeline.cells import OF_PORTFOLIOS, Partition, Scope
 from volassets.warehouse.store import Replacement, Upsert
 
 if TYPE_CHECKING:
+    from volassets.features.covariates import Covariate
     from volassets.market.calendar import SessionCalendar
     from volassets.pipeline.state import State
     from volassets.settings import Settings
@@ -42,6 +43,8 @@ class Inputs:
         By ticker: of the partition's own, or of every ticker of a pool.
     bars : DataFrame or None
         Bars of the ticker, for a step that reads no features.
+    covariates : sequence of Covariate
+        Other series that are inputs of the ticker, beside `bars`.
     read_file : callable
         From the path of a checkpoint to its content.
     before : tuple of Partition and Output, or None
@@ -58,6 +61,7 @@ class Inputs:
     calendars: Mapping[str, SessionCalendar]
     read_file: Callable[[Any], bytes]
     before: tuple[Partition, Output] | None = None
+    covariates: Sequence[Covariate] = ()
 
     @property
     def table(self) -> pd.DataFrame:

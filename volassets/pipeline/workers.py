@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.errors import VolassetsError
+from volassets.features.covariates import Covariate
 from volassets.market.calendar import named_calendar
 from volassets.models.protocol import Model
 from volassets.object_io import read_whole, write_whole
@@ -176,6 +177,7 @@ class Job:
     bars: pd.DataFrame | None
     calendars: Mapping[str, str]
     files: str
+    covariates: Sequence[Covariate] = ()
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ def compute_cells(job: Job) -> list[Result]:
                 calendars=calendars,
                 read_file=lambda place: read_whole(f"{job.files}/{place}"),
                 before=before.get(model),
+                covariates=job.covariates,
             )
             try:
                 output = _saved(job, job.compute(inputs))

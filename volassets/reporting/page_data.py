@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from volassets.market.calendar import sessions_per_year
+from volassets.names import covariate_names
 from volassets.reporting.palette import model_order
 from volassets.settings import Settings
 
@@ -31,7 +32,7 @@ _SCORED = """
 # The rows of latest_forecasts without looking for the headline model again, which costs more than all the rest.
 _NEWEST = """
     SELECT model, horizon, origin_date, target_date, volatility, lower, upper,
-        target_date < (SELECT max(date) FROM raw_prices) AS old
+        target_date < (SELECT max(date) FROM raw_prices WHERE role IS NULL) AS old
     FROM forecasts WHERE ticker = $ticker AND origin_date = $origin
 """
 _NEWEST_RISK = """
@@ -176,8 +177,16 @@ class TickerData:
 
     def training_correlations(self) -> pd.DataFrame:
         """Return the features' correlations over the rows before the newest refit month."""
+        from volassets.features.covariates import columns_of, names_in
+
         chosen = self.latest_selection
-        names = list(chosen["feature"][chosen["reason"].isin(["kept", "correlated"])])
+        there = {feature.name for feature in columns_of(covariate_names(self.settings.covariates))}
+        # A covariate that the settings no longer name has no column now.
+        names = [
+            name
+            for name in chosen["feature"][chosen["reason"].isin(["kept", "correlated"])]
+            if name in there or not names_in([name])
+        ]
         if not names:
             return pd.DataFrame()
         rows = self.table("realized_vol_features", ["date", *names])

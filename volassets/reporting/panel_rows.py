@@ -20,7 +20,7 @@ _COURSE = """
 _NEWEST = """
     WITH headline AS MATERIALIZED (SELECT * FROM headline_models WHERE list_contains($tickers, ticker))
     SELECT h.ticker, h.model, f.horizon, f.volatility,
-        CASE WHEN f.target_date < (SELECT max(date) FROM raw_prices) THEN 'old' ELSE '' END AS old
+        CASE WHEN f.target_date < (SELECT max(date) FROM raw_prices WHERE role IS NULL) THEN 'old' ELSE '' END AS old
     FROM headline h JOIN forecasts f ON f.ticker = h.ticker AND f.model = h.model AND f.origin_date = h.origin_date
     WHERE list_contains($tickers, f.ticker)
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volassets.models.registry import MODELS, families
+from volassets.names import covariate_names
 from volassets.warehouse.columns import (
     DATA_HASH,
     FITTED,
@@ -62,6 +63,7 @@ RAW_PRICES = Table(
         number("realized_variance", "Daily variance that the source measured, decimal; NULL where it gives none."),
         Column("source", "VARCHAR", "Where the bar came from: bundled, csv or yfinance."),
         Column("fetched_at", "TIMESTAMP", "When the row was first written with these values, UTC."),
+        Column("role", "VARCHAR", "covariate for a series that is an input of tickers only; else NULL.", True),
     ),
     key=("ticker", "date"),
     stamps=("fetched_at", "source"),
@@ -109,8 +111,9 @@ SUSPECT_DAYS = Table(
 def _features(settings: Settings) -> Table:
     # Imported here: the catalogue belongs to the features, and reading prices does not need it.
     from volassets.features.catalogue import catalogue, outcomes
+    from volassets.features.covariates import columns_of
 
-    declared = (*catalogue(settings.lags), *outcomes())
+    declared = (*catalogue(settings.lags), *outcomes(), *columns_of(covariate_names(settings.covariates)))
     columns = tuple(number(feature.name, feature.comment) for feature in declared)
     return Table(
         "realized_vol_features",

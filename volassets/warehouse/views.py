@@ -181,7 +181,8 @@ LATEST_FORECASTS = View(
     ("forecasts", "headline_models", "raw_prices"),
     """
     WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
-        days AS (SELECT max(date) AS date FROM raw_prices UNION ALL SELECT max(origin_date) FROM newest)
+        days AS (
+            SELECT max(date) AS date FROM raw_prices WHERE role IS NULL UNION ALL SELECT max(origin_date) FROM newest)
     SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
         h.model IS NOT NULL AS headline, f.target_date < (SELECT max(date) FROM days) AS old
     FROM forecasts f JOIN newest n ON f.ticker = n.ticker AND f.origin_date = n.origin_date
