@@ -17,7 +17,11 @@ from volassets_tests.features.test_covariates import dated
 
 # Beside the stocks' own hours, so that a day early is a leak.
 SETTINGS = Settings(
-    models=("naive", "elastic_net"), covariates=("^VIX",), calendars={"^VIX": "XNYS"}, horizons=(1,), minimum_history=600
+    models=("naive", "elastic_net"),
+    covariates=("^VIX",),
+    calendars={"^VIX": "XNYS"},
+    horizons=(1,),
+    minimum_history=600,
 )
 
 
