@@ -14,7 +14,14 @@ from volassets.clock import utc_now
 from volassets.notifications import notify, run_message
 from volassets.object_io import is_url, remove_drafts
 from volassets.orchestration.check_results import age_evaluations, ages_not_judged
-from volassets.orchestration.jobs import COMMAND_LINE, SCHEDULE_TAG, STARTED_TAG, step_error
+from volassets.orchestration.jobs import (
+    COMMAND_LINE,
+    MONTHS_TAG,
+    SCHEDULE_TAG,
+    STARTED_TAG,
+    TICKERS_TAG,
+    step_error,
+)
 from volassets.orchestration.orphaned_runs import close_orphaned_runs
 from volassets.orchestration.run_findings import events_of, failed_checks, run_findings
 from volassets.pipeline.context import Context
@@ -64,7 +71,8 @@ def build_sensors(settings: Settings, steps: Sequence[Step]) -> list[dg.SensorDe
             return
         found = run_findings(settings, events_of(context.instance, run.run_id))
         if any(found.values()):
-            _tell(settings, context, run_message(run.tags.get(SCHEDULE_TAG) or run.job_name, found))
+            about = [run.tags[tag] for tag in (TICKERS_TAG, MONTHS_TAG) if run.tags.get(tag)]
+            _tell(settings, context, run_message(", ".join([part_of(run), *about]), found))
 
     @dg.sensor(
         name="close_killed",
@@ -151,6 +159,12 @@ def local_folders(settings: Settings) -> list[Path]:
     return [settings.home, *([] if is_url(settings.files) else [Path(settings.files)])]
 
 
+def part_of(run: dg.DagsterRun) -> str:
+    """Return what a run is part of, in words: a tick of a schedule starts one run per block, which the job names."""
+    schedule = run.tags.get(SCHEDULE_TAG)
+    return run.job_name if schedule in (None, run.job_name) else f"{schedule} ({run.job_name})"
+
+
 def failure_message(run: dg.DagsterRun, reason: str, errors: Sequence[str]) -> dict[str, str]:
     """Return what is sent about a failed run; `text` is one line."""
     tags = run.tags
@@ -158,9 +172,8 @@ def failure_message(run: dg.DagsterRun, reason: str, errors: Sequence[str]) -> d
     last = tags.get("dagster/asset_partition_range_end")
     where = f"{first} .. {last}" if last and last != first else first
     why = " ".join(" ".join([*errors] or [reason]).split())
-    name = tags.get(SCHEDULE_TAG) or run.job_name
     return {
-        "text": " ".join(f"volassets: {name} failed {f'for {where}' if where else ''}: {why}".split())[:1000],
+        "text": " ".join(f"volassets: {part_of(run)} failed {f'for {where}' if where else ''}: {why}".split())[:1000],
         "run_id": run.run_id,
         "job": run.job_name,
         "partition": where,

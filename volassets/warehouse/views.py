@@ -125,6 +125,13 @@ FORECAST_LOSSES = View(
     WHERE NOT r.suspect""",
 )
 
+
+def _origins() -> str:
+    """Return the SQL of which origins every model has, without the join that corrects target dates."""
+    parts = (f"SELECT ticker, model, origin_date FROM {name}_forecasts WHERE horizon = 1" for name in families())
+    return " UNION ALL ".join(parts)
+
+
 # The models of a ticker's newest origin t by their mean QLIKE at one session over outcomes known at the close of t, on
 # the days that all of them have; one with less than half of the days that another has counts after those.
 HEADLINE_MODELS = View(
@@ -139,27 +146,30 @@ HEADLINE_MODELS = View(
         Column("n", "INTEGER", "Outcomes that the choice was made on."),
     ),
     ("ticker",),
-    ("forecasts", "forecast_losses"),
+    (*(f"{family}_forecasts" for family in families()), "forecast_losses"),
     f"""
-    WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
-        there AS (SELECT DISTINCT ticker, model, origin_date FROM forecasts JOIN newest USING (ticker, origin_date)),
+    WITH origins AS ({_origins()}),
+        newest AS (SELECT ticker, max(origin_date) AS origin_date FROM origins GROUP BY ticker),
+        there AS (SELECT ticker, model, origin_date FROM origins SEMI JOIN newest USING (ticker, origin_date)),
         known AS (
             SELECT l.ticker, l.model, l.origin_date, l.qlike
             FROM forecast_losses l JOIN there t ON l.ticker = t.ticker AND l.model = t.model
             WHERE l.horizon = 1 AND l.target_date <= t.origin_date AND l.qlike IS NOT NULL),
-        ranked AS (
-            SELECT ticker, model, 2 * count(*) >= max(count(*)) OVER (PARTITION BY ticker) AS enough
-            FROM known GROUP BY ticker, model),
+        counted AS (SELECT ticker, model, count(*) AS n FROM known GROUP BY ticker, model),
+        ranked AS (SELECT ticker, model FROM counted QUALIFY 2 * n >= max(n) OVER (PARTITION BY ticker)),
+        sizes AS (SELECT ticker, count(*) AS models FROM ranked GROUP BY ticker),
+        days AS (
+            SELECT ticker, origin_date
+            FROM known SEMI JOIN ranked USING (ticker, model) JOIN sizes USING (ticker)
+            GROUP BY ticker, origin_date HAVING count(*) = any_value(models)),
         shared AS (
-            SELECT k.ticker, k.model, k.qlike
-            FROM known k JOIN ranked r ON k.ticker = r.ticker AND k.model = r.model AND r.enough
-            QUALIFY count(*) OVER (PARTITION BY k.ticker, k.origin_date)
-                = (SELECT count(*) FROM ranked q WHERE q.ticker = k.ticker AND q.enough))
-    SELECT t.ticker, t.model, t.origin_date, avg(s.qlike) AS qlike, count(s.qlike)::INTEGER AS n
+            SELECT ticker, model, avg(qlike) AS qlike, count(*) AS n
+            FROM known SEMI JOIN ranked USING (ticker, model) SEMI JOIN days USING (ticker, origin_date)
+            GROUP BY ticker, model)
+    SELECT t.ticker, t.model, t.origin_date, s.qlike, coalesce(s.n, 0)::INTEGER AS n
     FROM there t LEFT JOIN shared s ON s.ticker = t.ticker AND s.model = t.model
-    GROUP BY t.ticker, t.model, t.origin_date
     QUALIFY row_number() OVER (
-        PARTITION BY t.ticker ORDER BY avg(s.qlike) NULLS LAST, t.model <> '{DEFAULT_MODEL}', t.model) = 1""",
+        PARTITION BY t.ticker ORDER BY s.qlike NULLS LAST, t.model <> '{DEFAULT_MODEL}', t.model) = 1""",
 )
 
 LATEST_FORECASTS = View(

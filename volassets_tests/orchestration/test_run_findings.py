@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from volassets.definitions import build_definitions
-from volassets.orchestration.jobs import COMMAND_LINE, STARTED_TAG
+from volassets.orchestration.jobs import COMMAND_LINE, MONTHS_TAG, SCHEDULE_TAG, STARTED_TAG, TICKERS_TAG
 from volassets.orchestration.run_findings import events_of, failed_checks
 from volassets.settings import load_settings
 
@@ -35,6 +35,10 @@ CHECKS = [
 ]
 
 
+# As a schedule's request has them: the run is a part of its tick.
+PART = {SCHEDULE_TAG: "daily_update", TICKERS_TAG: "AAA, BBB", MONTHS_TAG: "2018-01 .. 2018-03"}
+
+
 @pytest.mark.parametrize(("started_by", "notified"), [("daily_update", True), (COMMAND_LINE, False)])
 def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
     tmp_path: Path, started_by: str, notified: bool
@@ -45,7 +49,7 @@ def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
     values = {"models": ("naive",), "notify": f"'{sys.executable}' '{script}' '{got}'"}
     settings = load_settings(tmp_path / "home", values, environment={})
     with dg.DagsterInstance.ephemeral() as instance:
-        result = dg.materialize([made, *CHECKS], instance=instance, tags={STARTED_TAG: started_by})
+        result = dg.materialize([made, *CHECKS], instance=instance, tags={STARTED_TAG: started_by, **PART})
         assert failed_checks(events_of(instance, result.run_id)) == ["wrong: wrong said"]
         sensor = build_definitions(settings).get_repository_def().get_sensor_def("tell_findings")
         event = next(event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_SUCCESS)
@@ -56,4 +60,6 @@ def test_failed_checks_are_told_once_and_not_by_the_sensor_for_the_command_line(
     assert got.exists() is notified
     if notified:
         (line,) = got.read_text().splitlines()
-        assert json.loads(line)["events"] == {"failed check": ["wrong: wrong said"]}
+        message = json.loads(line)
+        assert message["events"] == {"failed check": ["wrong: wrong said"]}
+        assert message["run"] == f"daily_update ({result.dagster_run.job_name}), AAA, BBB, 2018-01 .. 2018-03"

@@ -90,7 +90,8 @@ def test_a_failure_is_posted_in_one_line(
     _tell(home, instance, url)
     (message,) = got
     assert message["text"] == (
-        "volassets: daily_update failed for 2018-01-01|^GSPC .. 2018-03-01|^GSPC: the source is down: no route to host"
+        "volassets: daily_update (refit_months) failed for 2018-01-01|^GSPC .. 2018-03-01|^GSPC: the source is down: "
+        "no route to host"
     )
     assert message["job"] == "refit_months"
 

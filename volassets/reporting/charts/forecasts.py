@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 # Numbers of two bytes, in base64: what a page may hold of forecasts and bands and stay below two megabytes.
 MOST_NUMBERS = 560_000
 _PATHS = """
-    SELECT model, horizon, list(target_date ORDER BY target_date) AS dates,
-        list(volatility ORDER BY target_date) AS volatility, list(lower ORDER BY target_date) AS lower,
-        list(upper ORDER BY target_date) AS upper, max(sessions_per_year) AS sessions_per_year
+    SELECT model, horizon, list(target_date) AS dates, list(volatility) AS volatility, list(lower) AS lower,
+        list(upper) AS upper, max(sessions_per_year) AS sessions_per_year
     FROM forecasts WHERE ticker = $ticker GROUP BY model, horizon
 """
 _REALIZED = """
-    SELECT horizon, list(target_date ORDER BY target_date) AS dates,
-        list(proxy_variance ORDER BY target_date) AS variance
+    SELECT horizon, list(target_date) AS dates, list(proxy_variance) AS variance
     FROM realized WHERE ticker = $ticker AND target_date >= $start GROUP BY horizon
 """
 
@@ -64,7 +62,7 @@ def read_paths(data: TickerData) -> dict[int, Paths]:
     rows = data.store.query(_PATHS, {"ticker": data.ticker})
     if rows.empty:
         return {}
-    start = min(dates[0] for dates in rows["dates"])
+    start = pd.Timestamp(min(_days(dates).min() for dates in rows["dates"])).to_pydatetime()
     outcomes = data.store.query(_REALIZED, {"ticker": data.ticker, "start": start})
     found = {int(str(row.horizon)): row for row in outcomes.itertuples()}
     paths = {}
