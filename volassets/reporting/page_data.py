@@ -189,10 +189,14 @@ class TickerData:
         ]
         if not names:
             return pd.DataFrame()
-        rows = self.table("realized_vol_features", ["date", *names])
-        before = pd.to_datetime(rows["date"]) < chosen["refit_month"].iloc[0]
-        training = rows.loc[before, names].to_numpy(float)
-        training = training[~np.isnan(training).any(axis=1)]
+        # Left out by the database: a column with NULLs costs ten times as much to convert as one without.
+        whole = " AND ".join(f'"{name}" IS NOT NULL' for name in names)
+        sql = f"""
+            SELECT {", ".join(f'"{name}"' for name in names)} FROM realized_vol_features
+            WHERE ticker = $ticker AND date < $month AND {whole} ORDER BY date
+        """
+        month = chosen["refit_month"].iloc[0].to_pydatetime()
+        training = self.store.query(sql, {"ticker": self.ticker, "month": month}).to_numpy(float)
         # By numpy, which takes a twentieth of the time of pandas' pairwise correlations.
         return pd.DataFrame(np.corrcoef(training, rowvar=False).reshape(len(names), -1), index=names, columns=names)
 

@@ -14,7 +14,14 @@ _PATH = """
     SELECT r.target_date, f."return" AS outcome, r.level, r.value_at_risk
     FROM risk_forecasts r JOIN realized_vol_features f ON f.ticker = r.ticker AND f.date = r.target_date
     WHERE r.ticker = $ticker AND r.model = $model AND r.horizon = 1 AND r.tail = $tail AND r.value_at_risk IS NOT NULL
+        AND r.level = (
+            SELECT min(level) FROM risk_forecasts
+            WHERE ticker = $ticker AND model = $model AND horizon = 1 AND tail = $tail AND value_at_risk IS NOT NULL)
     ORDER BY r.target_date
+"""
+_ISSUED = """
+    SELECT model FROM issued_forecasts WHERE ticker = $ticker AND horizon = 1
+    GROUP BY model HAVING count(*) >= $fewest
 """
 _LIVE_FORECASTS = """
     SELECT model, count(issued_qlike) AS n, min(origin_date) AS first, max(origin_date) AS last,
@@ -58,11 +65,9 @@ def risk_path(data: TickerData) -> RiskPath | None:
     rows = data.store.query(_PATH, {"ticker": data.ticker, "model": model, "tail": tail})
     if rows["target_date"].nunique() < 2:
         return None
-    level = float(rows["level"].min())
-    own = rows[rows["level"] == level].reset_index(drop=True)
-    broken = own["outcome"] < own["value_at_risk"] if tail == "lower" else own["outcome"] > own["value_at_risk"]
-    own = own.assign(violation=broken, target_date=pd.to_datetime(own["target_date"]))
-    return RiskPath(own, model, level, tail)
+    broken = rows["outcome"] < rows["value_at_risk"] if tail == "lower" else rows["outcome"] > rows["value_at_risk"]
+    rows = rows.assign(violation=broken, target_date=pd.to_datetime(rows["target_date"]))
+    return RiskPath(rows, model, float(rows["level"].iloc[0]), tail)
 
 
 @dataclass(frozen=True)
@@ -83,5 +88,9 @@ class LiveRecord:
 
 def live_record(data: TickerData) -> LiveRecord:
     """Return the live record of a ticker."""
+    issued = data.store.query(_ISSUED, {"ticker": data.ticker, "fewest": FEWEST_LIVE_SESSIONS})
+    if issued.empty:
+        # The views cost as much without rows as with them.
+        return LiveRecord(pd.DataFrame(), pd.DataFrame())
     asked = {"ticker": data.ticker, "fewest": FEWEST_LIVE_SESSIONS}
     return LiveRecord(data.store.query(_LIVE_FORECASTS, asked), data.store.query(_LIVE_RISK, asked))

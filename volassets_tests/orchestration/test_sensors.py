@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
-import pytest
 
 from volassets.definitions import build_definitions
 from volassets.notifications import post
@@ -26,28 +21,6 @@ from volassets.settings_file import ensure_home
 from volassets.timing import months_between
 
 MONTHS = months_between(pd.Timestamp("2018-01-01"), pd.Timestamp("2018-03-01"))
-
-
-@pytest.fixture
-def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A loopback HTTP server: its URL, and the messages that it got."""
-    got: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_arguments: Any) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", got
-    server.shutdown()
-    server.server_close()
 
 
 def _failed_run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:

@@ -123,7 +123,7 @@ def _same_after(settings: Settings, prices: Path, bars: pd.DataFrame, same: set[
     ("write", "words"),
     [
         (lambda file: file.unlink(), "has no values, its columns are 0"),
-        (lambda file: file.write_text("date,close\n2008-01-02,5\n2008-01-02,6\n"), "appear more than once"),
+        (lambda file: file.write_text("date,close\n2008-01-02,5\n2008-01-02,6\n"), "repeats the one before it"),
         (lambda file: closes(8).iloc[:300].to_csv(file), "over 10 days before the last bar: its columns are 0"),
     ],
 )

@@ -133,14 +133,20 @@ def attention(rows: pd.DataFrame, caption: str) -> list[Chart]:
 
 def equity(paths: pd.DataFrame, weights_of: list[str], caption: str) -> tuple[Chart, Chart]:
     """Return net equity (from 1) of every strategy, and the weights of all with `weights_of` shown."""
-    wide = paths.pivot(index="date", columns="strategy", values=["equity", "weight"])
-    strategies, days = model_order(paths["strategy"].unique()), wide.index
-    equities = [{**look(name), "values": wide["equity"][name].to_numpy(float)} for name in strategies]
-    weights = [
-        {**look(name), "values": wide["weight"][name].to_numpy(float), "show": name in weights_of}
-        for name in strategies
-    ]
-    highest, lowest = wide["equity"].max().max(), wide["equity"].min().min()
+    # Pandas' pivot takes five times as long.
+    days, rows = np.unique(paths["date"].to_numpy(), return_inverse=True)
+    columns, names = pd.factorize(paths["strategy"])
+
+    def by_strategy(column: str) -> dict[str, np.ndarray]:
+        values = np.full((len(names), len(days)), np.nan)
+        values[columns, rows] = paths[column].to_numpy(float)
+        return {str(name): values[place] for place, name in enumerate(names)}
+
+    equity_of, weight_of = by_strategy("equity"), by_strategy("weight")
+    strategies = model_order(equity_of)
+    equities = [{**look(name), "values": equity_of[name]} for name in strategies]
+    weights = [{**look(name), "values": weight_of[name], "show": name in weights_of} for name in strategies]
+    highest, lowest = paths["equity"].max(), paths["equity"].min()
     y = {"label": "net equity, start = 1", "log": bool(highest > 3 * lowest > 0), "marks": "plain", "format": "decimal"}
     weight = {"label": "weight in the asset", "marks": "plain", "format": "decimal", "zero": True}
     return (

@@ -123,5 +123,5 @@ def _versions() -> list[tuple[str, str]]:
 
 def _text(value: object) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "none"
     return "none" if value in ("", None, {}) else str(value)

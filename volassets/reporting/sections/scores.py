@@ -149,13 +149,13 @@ def slices(data: TickerData) -> Section:
     if rows.empty:
         return Section("slices", title, html.missing(not_compared(data)))
     note = "Mean QLIKE; the best of a column in bold where its days suffice. A regime is a third of the days by their "
-    note += "past volatility, as known at the origin."
+    note += "past volatility, as known at the origin; in brackets the number of sessions."
     days = rows[rows["slice_kind"] == "year"].groupby("slice")["n"].max()
     short = [f"{year} ({n})" for year, n in days.items() if n < FEWEST_OF_YEAR]
     note += f" Years of fewer than {FEWEST_OF_YEAR} sessions are left out: {', '.join(short)}." if short else ""
     parts = [html.paragraph(note, "note")]
     for horizon, own in rows.groupby("horizon"):
-        wide = own.pivot_table(index="model", columns="slice", values="qlike", sort=False)
+        wide = own.pivot(index="model", columns="slice", values="qlike")
         years = sorted(own.loc[(own["slice_kind"] == "year") & (own["n"] >= FEWEST_OF_YEAR), "slice"].unique())
         names = [*years, *(name for name in ("low", "middle", "high") if name in wide.columns)]
         wide = wide.loc[[model for model in data.models if model in wide.index], names].reset_index()
@@ -163,7 +163,7 @@ def slices(data: TickerData) -> Section:
         columns = {"model": TableColumn("model", model=True)}
         for name in names:
             best = "" if too_few(counts[name], int(str(horizon))) else "low"
-            columns[name] = TableColumn(f"{name} (n = {counts[name]})", html.decimals(3), best)
+            columns[name] = TableColumn(f"{name} ({counts[name]})", html.decimals(3), best)
         parts += [f"<h3>h = {horizon}</h3>", html.table(wide, columns)]
     return Section("slices", title, "\n".join(parts))
 

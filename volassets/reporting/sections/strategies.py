@@ -19,9 +19,9 @@ DRAWN_SMOOTHING = "band_15"
 STRATEGIES = {
     "strategy": TableColumn("weights from", model=True),
     "smoothing": TableColumn("smoothing"),
-    "sharpe": TableColumn("net Sharpe [90 %]"),
+    "sharpe": TableColumn("net Sharpe [90\u00a0%]"),
     "sharpe_mark": TableColumn("", draw=str),
-    "difference": TableColumn("less buy and hold [90 %]"),
+    "difference": TableColumn("less buy and hold [90\u00a0%]"),
     "difference_mark": TableColumn("", draw=str),
     "annual_return": TableColumn("return p.a.", html.percent),
     "annual_volatility": TableColumn("volatility p.a.", html.percent),
@@ -72,15 +72,16 @@ def _drawn(table: pd.DataFrame) -> pd.DataFrame:
 def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Return the strategies by model, a ratio and its interval in one cell so that neither is read alone."""
 
-    def cell(row: pd.Series, value: str, low: str, high: str) -> str:
-        if row[value] != row[value] or row[low] != row[low]:
-            return "too few days"
-        return f"{row[value]:.2f} [{row[low]:.2f}, {row[high]:.2f}]"
+    def cells(value: str, low: str, high: str) -> list[str]:
+        return [
+            f"{v:.2f} [{a:.2f}, {b:.2f}]" if v == v and a == a else "too few days"
+            for v, a, b in rows[[value, low, high]].to_numpy(float)
+        ]
 
     order = model_order(table["strategy"].unique())
     rows = table.assign(order=table["strategy"].map(order.index)).sort_values(["order", "smoothing"], ignore_index=True)
-    rows["sharpe"] = [cell(row, "sharpe_net", "sharpe_low", "sharpe_high") for _, row in rows.iterrows()]
-    differences = [cell(row, *DIFFERENCE_COLUMNS) for _, row in rows.iterrows()]
+    rows["sharpe"] = cells("sharpe_net", "sharpe_low", "sharpe_high")
+    differences = cells(*DIFFERENCE_COLUMNS)
     marks = {
         "sharpe_mark": _marks(rows, ["sharpe_net", "sharpe_low", "sharpe_high"]),
         "difference_mark": _marks(rows, list(DIFFERENCE_COLUMNS)),

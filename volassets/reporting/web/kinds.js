@@ -96,13 +96,16 @@ volassets.kinds = (() => {
     const draw = (name) => {
       figure.querySelectorAll(".plot, .keys, .tools").forEach((old) => old.remove());
       const { colour } = source.models.find((model) => model.name === name);
+      const found = pairs(name);
+      // A month of dots is to be seen, fifteen years of them not to be one blot.
+      const dots = found[0].length < 1000 ? { alpha: 0.85, size: 5.5 } : { alpha: 0.55, size: 3.5 };
       made = chart(figure, {
         height: 360, xLabel: "forecast, annualised volatility", xLog: true, y: { log: true, label: "realised", marks: "whole", format: "percent" },
         series: [
-          { label: "realised", colour, kind: "points", alpha: 0.55, size: 3.5 },
+          { label: "realised", colour, kind: "points", ...dots },
           { label: "as forecast", colour: "ink", width: 1, points: false },
         ],
-      }, pairs(name));
+      }, found);
       made.tools.append(select("model", spec.models, name, draw));
     };
     draw(spec.models[0]);
