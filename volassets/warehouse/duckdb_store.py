@@ -121,6 +121,8 @@ class DuckDBWarehouse(Warehouse):
             return
         with self.connect(read_only=True) as connection:
             if self.schema.is_current(connection, self.place):
+                # Many small reads in a row: threads cost an eighth more processor and save no time.
+                connection.execute("SET threads = 1")
                 yield _Held(self, connection)
                 return
         with self._writing():
