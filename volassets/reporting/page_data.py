@@ -166,8 +166,9 @@ class TickerData:
             "selected_features",
             ["refit_month", "feature", "selected", "reason", "correlated_with", "abs_correlation"],
         )
-        positions = rows["feature"].map(order).fillna(len(order))
-        return rows.assign(position=positions).sort_values(["refit_month", "position"], ignore_index=True)
+        codes, names = pd.factorize(rows["feature"])
+        positions = np.array([order.get(str(name), len(order)) for name in names], float)
+        return rows.assign(position=positions[codes]).sort_values(["refit_month", "position"], ignore_index=True)
 
     @cached_property
     def latest_selection(self) -> pd.DataFrame:

@@ -44,7 +44,8 @@ def kept_months(selected: pd.DataFrame, caption: str) -> Chart:
     months, columns = np.unique(selected["refit_month"].to_numpy("datetime64[M]"), return_inverse=True)
     rows, features = pd.factorize(selected["feature"])
     cells = np.full((len(features), len(months)), np.nan)
-    cells[rows, columns] = selected["reason"].map(codes).to_numpy(float)
+    reasons, known = pd.factorize(selected["reason"])
+    cells[rows, columns] = np.array([*(codes.get(str(name), np.nan) for name in known), np.nan])[reasons]
     spec = {
         "kind": "map",
         "rows": list(features),
