@@ -132,7 +132,7 @@ class Fingerprints:
         measured = [REALIZED] if hashes.settings.proxy == "realized" else []
         values = bars.reindex(columns=[*BAR_COLUMNS, *measured]).to_numpy(np.float64)
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
-        self._months: dict[pd.Timestamp, tuple[str, str, str]] = {}
+        self._months: dict[pd.Timestamp, tuple[str, str, str, int]] = {}
         self._fits: dict[tuple[tuple[str, ...], pd.Timestamp], str] = {}
 
     def _features_of(self, rows: int) -> str:
@@ -167,8 +167,8 @@ class Fingerprints:
         parts = " ".join(covariate.up_to(rows) for covariate in self._covariates)
         return _short(f"{features} {parts} covariates {CODE_VERSIONS['covariates']}")
 
-    def _month(self, month: pd.Timestamp) -> tuple[str, str, str]:
-        """Return the hashes of the features before the cut-off, of the selection, and of the features in use.
+    def _month(self, month: pd.Timestamp) -> tuple[str, str, str, int]:
+        """Return the hashes of the features before the cut-off, of the selection and of those in use; how many these are.
 
         The selection's alone is with covariates.
         """
@@ -176,7 +176,8 @@ class Fingerprints:
             rows = training_length(self._index, month)
             before = self._features_of(rows)
             selection = _short(f"{self._joined(before, rows)} {self._hashes.selection}")
-            self._months[month] = before, selection, self._features_of(self._rows_in_use(month))
+            in_use = self._rows_in_use(month)
+            self._months[month] = before, selection, self._features_of(in_use), in_use
         return self._months[month]
 
     @cached_property
@@ -196,10 +197,6 @@ class Fingerprints:
         """Fingerprint of the features before the cut-off of `month`, with or without those of covariates."""
         own = self._month(month)[0]
         return self._joined(own, training_length(self._index, month)) if covariates else own
-
-    def _in_use(self, month: pd.Timestamp, covariates: bool) -> str:
-        own = self._month(month)[2]
-        return self._joined(own, self._rows_in_use(month)) if covariates else own
 
     def lag_analysis(self, month: pd.Timestamp) -> str:
         """Fingerprint of one month's lag analysis."""
@@ -235,11 +232,11 @@ class Fingerprints:
 
     def forecast(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one model's forecasts of one month: its fit, and the bars up to the last origin."""
-        return self._forecast(self._kept(month, model), month, self._rows_in_use(month))
+        _, _, in_use, rows = self._month(month)
+        return self._forecast(self._kept(month, model), month, in_use, rows)
 
-    def _forecast(self, model: Model, month: pd.Timestamp, rows: int) -> str:
-        in_use = self._month(month)[2] if rows == self._rows_in_use(month) else self._features_of(rows)
-        if any(source.uses_covariates for source in (model, *self._hashes.members(model))):
+    def _forecast(self, model: Model, month: pd.Timestamp, in_use: str, rows: int) -> str:
+        if self._covariates and any(source.uses_covariates for source in (model, *self._hashes.members(model))):
             in_use = self._joined(in_use, rows)
         return _short(f"{self.fit(model, month)} {in_use} {self._hashes.forecasts}")
 
@@ -248,7 +245,7 @@ class Fingerprints:
         last = self._rows_in_use(month)
         first = training_length(self._index, month) if last == len(self._index) else last
         for rows in range(last, min(first, last) - 1, -1):
-            yield self._forecast(model, month, rows)
+            yield self._forecast(model, month, self._features_of(rows), rows)
 
     def importance(self, model: Model, month: pd.Timestamp) -> str:
         """Fingerprint of one fit's permutation importance."""
