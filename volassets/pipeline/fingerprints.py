@@ -168,9 +168,9 @@ class Fingerprints:
         return _short(f"{features} {parts} covariates {CODE_VERSIONS['covariates']}")
 
     def _month(self, month: pd.Timestamp) -> tuple[str, str, str, int]:
-        """Return the hashes of the features before the cut-off, of the selection and of those in use; how many these are.
+        """Return the hashes of the features before the cut-off, of the selection and of the features in use.
 
-        The selection's alone is with covariates.
+        The last is the number of rows in use. The selection alone is with covariates.
         """
         if month not in self._months:
             rows = training_length(self._index, month)
