@@ -1,6 +1,6 @@
 """What of a home nothing uses any more, and its removal: rows, checkpoints, reports, backups, drafts.
 
-Bars of listed tickers, what was issued, the log of revisions and imported positions always stay.
+Bars of listed tickers and covariates, what was issued, the log of revisions and imported positions always stay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from volassets.errors import InputError
+from volassets.names import covariate_names
 from volassets.object_io import DRAFT_DAYS, StoredFile, drafts, is_url, remove_whole, stored_files
 from volassets.pipeline.context import Context
 from volassets.pipeline.locks import write_lock
@@ -125,7 +126,7 @@ def _cells(context: Context) -> dict[str, pd.DataFrame]:
     pools = [pool for model in models for (name, _), pool in context.pools.stored(model).items() if name == model.name]
     pooled = {ticker for pool in pools for ticker in pool.tickers}
     listed = {
-        "ticker": sorted({*settings.tickers, *settings.pool, *pooled}),
+        "ticker": sorted({*settings.tickers, *settings.pool, *pooled, *covariate_names(settings.covariates)}),
         "model": sorted({*settings.models, settings.portfolio_model}),
         "portfolio": sorted(settings.portfolios),
     }

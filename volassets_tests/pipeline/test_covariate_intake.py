@@ -16,6 +16,7 @@ from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.covariate_intake import take_covariates
 from volassets.pipeline.price_intake import reason_to_fetch
+from volassets.pipeline.prune import prunable
 from volassets.pipeline.state import State
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings, load_settings
@@ -185,6 +186,14 @@ def test_one_look_a_run(settings_for: Callable[..., Settings], prices: Path) -> 
         take_covariates(context, ["AAA", "BBB"])
         assert context.covariate_problems == {"FEAR": ""}
         assert len(context.covariates("AAA")[0].bars) == 900
+
+
+def test_it_is_pruned_once_the_settings_do_not_name_it(settings_for: Callable[..., Settings]) -> None:
+    with Context(settings_for(covariates={"AAA": ["FEAR"]}), now=NOW) as context:
+        take_covariates(context, ["AAA"])
+        assert prunable(context).cells == {}
+    with Context(settings_for(), now=NOW) as context:
+        assert prunable(context).cells["raw_prices"]["ticker"].tolist() == ["FEAR"]
 
 
 def test_names_that_would_share_columns_are_refused(settings_for: Callable[..., Settings]) -> None:
