@@ -219,11 +219,55 @@ def test_python_is_python(block):
     ast.parse(block.text)
 
 
+def linted(file: Path) -> None:
+    """Refuse what `make lint` would refuse, so that a copy of an example passes."""
+    ruff = [sys.executable, "-m", "ruff"]
+    config = ["--config", str(ROOT / "pyproject.toml")]
+    for command in ([*ruff, "check", *config, str(file)], [*ruff, "format", "--check", *config, str(file)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_asset_of_the_developer_guide_is_one(sp500_features, tmp_path, monkeypatch):
+    from volassets.models.window import training_rows
+    from volassets.pipeline.cells import Partition
+    from volassets.pipeline.step import Inputs, Step
+    from volassets.settings import load_settings
+    from volassets.warehouse import columns, schema_reports
+    from volassets.warehouse.declarations import Table
+
+    step_block, table_block = [each for each in blocks() if each.page == "CONTRIBUTING.md" and "uiet_days" in each.text]
+    (tmp_path / "asset_of_the_guide.py").write_text(step_block.text)
+    linted(tmp_path / "asset_of_the_guide.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    guide = importlib.import_module("asset_of_the_guide")
+    settings = load_settings(tmp_path / "home", {})
+    (step,) = guide.quiet_steps(settings, ())
+    assert isinstance(step, Step)
+    month = sp500_features.index[900].to_period("M").to_timestamp()
+    place = Partition("^GSPC", month)
+
+    def computed(features):
+        found = {"^GSPC": features}
+        return step.compute(Inputs(settings, place, None, "", {}, found, None, {}, lambda _path: b"")).tables[
+            "quiet_days"
+        ]
+
+    rows = computed(sp500_features)
+    assert 0 < rows["share"].iloc[0] < 1
+    assert computed(training_rows(sp500_features, month)).equals(rows)
+    names = {**vars(columns), **vars(schema_reports), "Table": Table}
+    exec(table_block.text, names)
+    assert names["QUIET_DAYS"].name == step.table
+    assert set(rows) < set(names["QUIET_DAYS"].column_names)
+
+
 def test_the_model_of_the_developer_guide_is_one(sp500_features, tmp_path, monkeypatch):
     from volassets.models.protocol import Model
 
     (block,) = [each for each in blocks() if each.page == "README.md" and "def forecast(" in each.text]
     (tmp_path / "model_of_the_guide.py").write_text(block.text)
+    linted(tmp_path / "model_of_the_guide.py")
     monkeypatch.syspath_prepend(tmp_path)
     guide = importlib.import_module("model_of_the_guide")
     (kind,) = [value for value in vars(guide).values() if getattr(value, "__module__", "") == guide.__name__]

@@ -29,7 +29,14 @@ from volassets.warehouse.store import open_warehouse
 LOAD_PATIENCE_SECONDS = 2.0
 
 Builder = Callable[[Settings, tuple[Model, ...]], Iterable[Step]]
-BUILDERS: list[Builder] = [price_steps, selection_steps, model_steps, risk_steps, comparison_steps, portfolio_steps]
+BUILDERS: list[Builder] = [
+    price_steps,
+    selection_steps,
+    model_steps,
+    risk_steps,
+    comparison_steps,
+    portfolio_steps,
+]
 
 
 def steps(settings: Settings, models: Iterable[Model] | None = None) -> tuple[Step, ...]:
