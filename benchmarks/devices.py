@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -37,26 +37,37 @@ def devices() -> pd.DataFrame:
     """
     rows = []
     for name, model in MODELS.items():
-        reference: list[pd.DataFrame] = []
-        rows += [
-            {"model": name, "device": device, **_measured(replace(model, device=device), reference)}
-            for device in (("cpu", "cuda") if torch.cuda.is_available() else ("cpu",))
-        ]
+        cpu = _measured(replace(model, device="cpu"))
+        rows.append(_row(name, "cpu", cpu, cpu))
+        if torch.cuda.is_available():
+            rows.append(_row(name, "cuda", _measured(replace(model, device="cuda")), cpu))
     return pd.DataFrame(rows)
 
 
-def _measured(model: Model, reference: list[pd.DataFrame]) -> dict[str, float]:
-    """Fit all months twice; the first device's forecasts go into `reference`, which is empty before."""
+@dataclass(frozen=True)
+class _Measured:
+    """Seconds a refit, the forecasts of every month, and those of the first month from another refit."""
+
+    seconds: float
+    forecasts: list[pd.DataFrame]
+    first_again: pd.DataFrame
+
+
+def _measured(model: Model) -> _Measured:
     again = _forecasts(model, model.fit(window_of(MONTHS[0])), MONTHS[0])
     start = time.perf_counter()
     fits = [model.fit(window_of(month)) for month in MONTHS]
     seconds = (time.perf_counter() - start) / len(MONTHS)
-    forecasts = [_forecasts(model, fit, month) for fit, month in zip(fits, MONTHS, strict=True)]
-    reference.extend(forecasts if not reference else [])
-    parted = pd.concat([(ours / theirs - 1).abs() for ours, theirs in zip(forecasts, reference, strict=True)])
+    return _Measured(seconds, [_forecasts(model, fit, month) for fit, month in zip(fits, MONTHS, strict=True)], again)
+
+
+def _row(name: str, device: str, own: _Measured, cpu: _Measured) -> dict[str, Any]:
+    parted = pd.concat([(ours / theirs - 1).abs() for ours, theirs in zip(own.forecasts, cpu.forecasts, strict=True)])
     return {
-        "seconds": seconds,
-        "refits_agree": float((again / forecasts[0] - 1).abs().to_numpy().max()),
+        "model": name,
+        "device": device,
+        "seconds": own.seconds,
+        "refits_agree": float((own.first_again / own.forecasts[0] - 1).abs().to_numpy().max()),
         "from_cpu_most": float(parted.to_numpy().max()),
         "from_cpu_mean": float(parted.to_numpy().mean()),
     }

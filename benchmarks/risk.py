@@ -36,17 +36,17 @@ def risk() -> pd.DataFrame:
     rows = []
     with tempfile.TemporaryDirectory() as home:
         timed_run(home, "bundled", [TICKER], FIRST, LAST, ",".join(MODELS))
-        for what, asked, anew in kinds:
-            spent = [_seconds(Path(home), models, asked, anew) for models in (MODELS[:1], MODELS)]
+        for what, asked, cleared in kinds:
+            spent = [_seconds(Path(home), models, asked, cleared) for models in (MODELS[:1], MODELS)]
             own = (spent[1] - spent[0]) / (len(MODELS) - 1)
             rows.append((what, len(MODELS), spent[1], own, spent[0] + own * (ALL_MODELS - 1)))
     return pd.DataFrame(rows, columns=["what", "models", "cpu_seconds", "a_model", "of_14_models"])
 
 
-def _seconds(home: Path, models: tuple[str, ...], months: list[pd.Timestamp], anew: bool) -> float:
+def _seconds(home: Path, models: tuple[str, ...], months: list[pd.Timestamp], cleared: bool) -> float:
     """Return the processor seconds of computing the months, of this process and of its one worker.
 
-    `anew` takes what is stored of value at risk away first.
+    `cleared` takes what is stored of value at risk away first.
     """
     from joblib.externals.loky import get_reusable_executor
 
@@ -58,7 +58,7 @@ def _seconds(home: Path, models: tuple[str, ...], months: list[pd.Timestamp], an
     from volassets.settings import load_settings
 
     settings = load_settings(home, {"models": models, "jobs": 1})
-    if anew:
+    if cleared:
         with duckdb.connect(str(home / "volassets.duckdb")) as store:
             for table in ("risk_forecasts", "risk_steering"):
                 store.execute(f"DELETE FROM {table}")

@@ -38,14 +38,13 @@ class EarlyLeaderboard:
     """
 
     def __init__(self, settings: Settings, tickers: Iterable[str], models: Iterable[Model], listener: Listener) -> None:
-        families: dict[bool, dict[str, list[str]]] = {False: {}, True: {}}
-        for model in models:
-            if not model.member_names:
-                families[model.kind == "pytorch"].setdefault(model.family, []).append(model.name)
+        alone = [model for model in models if not model.member_names]
+        networks = [model for model in alone if model.kind == "pytorch"]
+        quick = [model for model in alone if model.kind != "pytorch"]
         self._settings, self._tickers, self._listener = settings, list(tickers), listener
-        self._quick = [name for names in families[False].values() for name in names]
-        self._quick_steps = {f"{family}_forecasts" for family in families[False]}
-        self._network_steps = {f"{family}_fits" for family in families[True]}
+        self._quick = [model.name for model in quick]
+        self._quick_steps = {f"{model.family}_forecasts" for model in quick}
+        self._network_steps = {f"{model.family}_fits" for model in networks}
         self._due = False
 
     def __call__(self, progress: Progress) -> None:

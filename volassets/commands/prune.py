@@ -21,8 +21,7 @@ def prune_command(confirmed: bool) -> None:
         if not found.summary:
             click.echo("nothing to remove: every row, checkpoint, report and backup is in use")
             return
-        columns = {"what": "what", "name": "name", "count": "number", "bytes": "bytes"}
-        print_frame(pd.DataFrame([vars(each) for each in found.summary])[list(columns)].rename(columns=columns))
+        print_frame(pd.DataFrame([vars(each) for each in found.summary]).rename(columns={"count": "number"}))
         total = sum(each.bytes for each in found.summary)
         about = "about " if settings.warehouse == "duckdb" and found.cells else ""
         if not confirmed:

@@ -110,7 +110,12 @@ class SessionCalendar:
 
     def closed(self, day: pd.Timestamp, now: pd.Timestamp) -> bool:
         """Return whether the session of `day` has closed at `now`, which is aware."""
-        return (day + self.close).tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward") <= now
+        return bool(self.closing_times(pd.DatetimeIndex([day]))[0] <= now)
+
+    def closed_after(self, last: pd.Timestamp, today: date) -> pd.DatetimeIndex:
+        """Return the sessions after `last` that have closed; that of `today` counts as open."""
+        found = self.sessions(last, pd.Timestamp(today) - pd.Timedelta(days=1))
+        return found[found > last]
 
     def _working_day_after(self, ts: pd.Timestamp) -> pd.Timestamp:
         day = np.busday_offset(np.datetime64(ts, "D") + 1, 0, roll="forward", weekmask=self.working_week)

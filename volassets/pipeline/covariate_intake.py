@@ -11,13 +11,14 @@ from volassets.errors import VolassetsError
 from volassets.features.covariates import OLDEST, Covariate, is_early, known_places, lead
 from volassets.market.bar_errors import check_bars, require_valid
 from volassets.market.bars import BAR_COLUMNS
-from volassets.market.calendar import SessionCalendar, covariate_calendar
+from volassets.market.calendar import covariate_calendar
 from volassets.market.findings import Finding
 from volassets.market.price_source import LOCAL_SOURCES, PriceSource, make_source
 from volassets.market.revisions import update_bars
+from volassets.pipeline.bar_changes import bar_changes
 from volassets.pipeline.context import Context
 from volassets.pipeline.locks import wait_for_run, write_lock
-from volassets.warehouse.store import Replacement, Upsert
+from volassets.warehouse.store import Replacement
 
 ROLE, CHECK = "covariate", "covariate"
 
@@ -62,7 +63,12 @@ def _taken(context: Context, name: str, always: bool) -> str:
 def _refresh(context: Context, name: str, always: bool) -> None:
     source, calendar = _source(context, name), covariate_calendar(name, context.settings.calendars)
     stored = context.bars(name)
-    if not (always or stored.empty or source.name in LOCAL_SOURCES or _has_closed(context, stored, calendar)):
+    if not (
+        always
+        or stored.empty
+        or source.name in LOCAL_SOURCES
+        or len(calendar.closed_after(stored.index[-1], context.now.date()))
+    ):
         return
     # Closes are enough of a covariate, as of a ticker with this proxy.
     fetched = source.fetch(context.settings.symbol_of(name))[list(BAR_COLUMNS)]
@@ -72,16 +78,8 @@ def _refresh(context: Context, name: str, always: bool) -> None:
     update = update_bars(name, stored, bars, seen)
     if update.changed.empty and update.bars.index.equals(stored.index):
         return
-    named: dict[str, Any] = {"ticker": name, "source": source.name, "fetched_at": seen, "role": ROLE}
-    changes: list[Replacement | Upsert] = []
-    if len(update.revisions):
-        changes.append(Upsert("price_revisions", update.revisions))
-    if len(stored.index.difference(update.bars.index)):
-        rows = update.bars.reset_index().assign(**named)
-        changes.append(Replacement("raw_prices", rows, pd.DataFrame({"ticker": [name]})))
-    else:
-        changes.append(Upsert("raw_prices", update.bars.loc[update.changed].reset_index().assign(**named)))
-    context.warehouse.write(*changes)
+    names: dict[str, Any] = {"ticker": name, "source": source.name, "fetched_at": seen, "role": ROLE}
+    context.warehouse.write(*bar_changes(update, stored, names))
     context.set_covariate(name, update.bars)
 
 
@@ -89,12 +87,6 @@ def _source(context: Context, name: str) -> PriceSource:
     if context.given_source is not None:
         return context.given_source
     return make_source(context.settings.for_ticker(name).model_copy(update={"proxy": "squared_return"}))
-
-
-def _has_closed(context: Context, stored: pd.DataFrame, calendar: SessionCalendar) -> bool:
-    """Return whether a session has closed since the last stored value; the day's own counts as open."""
-    yesterday = pd.Timestamp(context.now.date()) - pd.Timedelta(days=1)
-    return bool((calendar.sessions(stored.index[-1], yesterday) > stored.index[-1]).any())
 
 
 def _note(context: Context, tickers: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from volassets.market.findings import Finding
 from volassets.market.price_source import LOCAL_SOURCES
 from volassets.market.revisions import Update, update_bars
 from volassets.market.suspect_ranges import suspect_days
+from volassets.pipeline.bar_changes import bar_changes
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.covariate_intake import take_covariates
@@ -88,8 +89,7 @@ def is_closed(context: Context, ticker: str) -> bool:
 
 def closed_sessions(context: Context, ticker: str, last: pd.Timestamp) -> pd.DatetimeIndex:
     """Return the sessions after `last` that have closed; the day's own counts as open."""
-    closed = context.calendar(ticker).sessions(last, pd.Timestamp(context.now.date()) - pd.Timedelta(days=1))
-    return closed[closed > last]
+    return context.calendar(ticker).closed_after(last, context.now.date())
 
 
 def fetch(context: Context, ticker: str) -> Answer:
@@ -194,16 +194,12 @@ def changes_of(context: Context, ticker: str, answer: Answer) -> list[Replacemen
     """Return what to write: the changed bars only, unless some were withdrawn; then the ticker's rows as a whole."""
     update, cell = answer.update, pd.DataFrame({"ticker": [ticker]})
     names: dict[str, Any] = {"ticker": ticker, "source": context.source(ticker).name, "fetched_at": _second(context)}
-    changes: list[Replacement | Upsert] = []
-    if len(update.revisions):
-        changes.append(Upsert("price_revisions", update.revisions))
-    if len(answer.stored.index.difference(update.bars.index)) or ticker in context.covariates_only:
-        changes.append(Replacement("raw_prices", update.bars.reset_index().assign(**names), cell))
-    elif len(update.changed):
-        rows = update.bars.loc[update.changed].reset_index().assign(**names)
-        changes.append(Upsert("raw_prices", rows))
-    changes.append(Replacement("suspect_days", suspect_days(update.bars).assign(ticker=ticker), cell))
-    return [*changes, Replacement("data_quality", _finding_rows(ticker, answer.findings), cell)]
+    whole = ticker in context.covariates_only
+    return [
+        *bar_changes(update, answer.stored, names, whole=whole),
+        Replacement("suspect_days", suspect_days(update.bars).assign(ticker=ticker), cell),
+        Replacement("data_quality", _finding_rows(ticker, answer.findings), cell),
+    ]
 
 
 def refusal(context: Context, ticker: str, error: VolassetsError) -> Replacement:

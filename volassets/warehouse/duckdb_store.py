@@ -105,12 +105,8 @@ class DuckDBWarehouse(Warehouse):
             with duckdb.connect(":memory:") as connection:
                 self.schema.apply(connection)
                 return _answer(connection, sql, parameters)
-        with self.connect(read_only=True) as connection:
-            if self.schema.is_current(connection, self.place):
-                return _answer(connection, sql, parameters)
-        with self._writing():
-            pass
-        return self._select(sql, parameters)
+        with self._reading() as connection:
+            return _answer(connection, sql, parameters)
 
     @contextmanager
     def reading(self) -> Iterator[Warehouse]:
@@ -119,16 +115,22 @@ class DuckDBWarehouse(Warehouse):
         if not self.path.exists():
             yield self
             return
+        with self._reading() as connection:
+            # Many small reads in a row: threads cost an eighth more processor and save no time.
+            connection.execute("SET threads = 1")
+            yield _Held(self, connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that reads, on the current schema: an older file is brought up to it first."""
         with self.connect(read_only=True) as connection:
             if self.schema.is_current(connection, self.place):
-                # Many small reads in a row: threads cost an eighth more processor and save no time.
-                connection.execute("SET threads = 1")
-                yield _Held(self, connection)
+                yield connection
                 return
         with self._writing():
             pass
-        with self.reading() as held:
-            yield held
+        with self._reading() as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[DuckDBPyConnection]:
