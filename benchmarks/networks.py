@@ -6,10 +6,12 @@ Ratios within one run are what to compare; seconds belong to the machine that is
 
 from __future__ import annotations
 
+import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
@@ -31,15 +33,29 @@ EPOCHS = 10
 
 
 def lstm(refits: int = 12, processes: int = 2) -> pd.DataFrame:
-    """Time the default `lstm` (5 seeds, expanding window) on 1 and on `processes` processes.
+    """Time the default `lstm` (5 seeds, expanding window) compiled, on 1 and on `processes` processes, and in PyTorch.
 
     Returns
     -------
     DataFrame
         Columns model, processes, refits, seconds, cpu_seconds (of all processes), seconds_180 (scaled to
-        180 months), megabytes (largest worker).
+        180 months), megabytes (largest worker), ``speed_up``: cpu_seconds of the loop in PyTorch over this row's.
     """
-    return pd.DataFrame([_timed("lstm", _fit_lstm, refits, count) for count in _counts(processes)])
+    with _without_compiled_code():
+        rows = [_timed("lstm in PyTorch", _fit_lstm, refits, 1)]
+    rows += [_timed("lstm", _fit_lstm, refits, count) for count in _counts(processes)]
+    frame = pd.DataFrame(rows)
+    return frame.assign(speed_up=frame["cpu_seconds"].iloc[0] / frame["cpu_seconds"])
+
+
+@contextmanager
+def _without_compiled_code() -> Iterator[None]:
+    """Have processes that start inside the block train in PyTorch."""
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["NUMBA_DISABLE_JIT"]
 
 
 def transformer(refits: int = 6, processes: int = 2) -> pd.DataFrame:

@@ -82,20 +82,19 @@ class EnsembleModel(Model):
         """Train a stack on sequences, static values, log ratios and the mask of realised labels, rows last."""
         import torch
 
+        from volassets.models.lstm_compilation import descent_for
         from volassets.models.training import Hyperparameters, Trainer, one_thread
 
         with one_thread():
             network = self.network(len(arrays[-1]), len(arrays[1]) - len(STATIC))
             network.start(seeds)
-            trainer = Trainer(network, Hyperparameters.of(self), seeds, self.device)
+            trainer = Trainer(network, Hyperparameters.of(self), seeds, self.device, descent_for)
             return trainer.fit(tuple(torch.tensor(array, dtype=torch.float32) for array in arrays))
 
     def fit_fields(
         self, trainer: Trainer, scaler: Scaler, level: np.ndarray, covariates: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Return what `new_fit` takes of a training run; `level` is k_h per horizon."""
-        from volassets.models.training import machine_kind
-
         return {
             "parameters": {
                 "level": level.tolist(),
@@ -106,7 +105,7 @@ class EnsembleModel(Model):
             },
             "tensors": weights_of(trainer.network),
             "history": trainer.history_frame(),
-            "computed_on": machine_kind(trainer.device, "float32"),
+            "computed_on": trainer.computed_on,
         }
 
     def forecast(self, fit: Fit, features: pd.DataFrame, origins: pd.DatetimeIndex) -> pd.DataFrame:

@@ -37,13 +37,13 @@ def why_no_bfloat16(device: str) -> str:
     variable, limit = instruction_limit()
     if limit in BELOW_AVX512:
         return f"{variable} = {limit} keeps oneDNN from AVX-512"
-    flags = _flags()
+    flags = features()
     if not flags or "avx_ne_convert" in flags or flags >= AVX512:
         return ""
     return f"{CPUINFO} lists no {', '.join(sorted(AVX512 - flags))}"
 
 
-def _flags() -> frozenset[str]:
+def features() -> frozenset[str]:
     """Return the processor's features in Linux's names; none on another system."""
     try:
         lines = CPUINFO.read_text("utf-8", "replace").splitlines()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
@@ -102,6 +102,8 @@ class Epoch:
 class Descent:
     """The steps of one training run: all weights in one buffer, their average, and the rate of the last step."""
 
+    compiler = ""
+
     def __init__(self, network: Network, numbers: Hyperparameters, n_rows: int) -> None:
         self.network, self.numbers = network, numbers
         self.weights, self.gradient = flatten(network)
@@ -132,23 +134,30 @@ class Descent:
 
     def step(self, rows: Rows, noise: Rows) -> Tensor:
         """Take one step; return the loss before it, shape (stack,)."""
-        numbers, n_rows = self.numbers, rows[0].shape[-1]
-        if numbers.rate_factor == 1:
-            share = 0.5 * (1 + math.cos(math.pi * self._rows_seen / self._rows_to_see))
-            self.rate = numbers.learning_rate * (numbers.final_rate + (1 - numbers.final_rate) * share)
-        self._optimizer.param_groups[0]["lr"] = self.rate
+        rate, share = self.next_step(rows[0].shape[-1])
+        self._optimizer.param_groups[0]["lr"] = rate
         loss = self.network.loss(rows, noise)
         parts = torch.autograd.grad(loss.sum(), self.parameters)
         torch.cat([part.reshape(self.network.stack, -1) for part in parts], dim=1, out=self.gradient)
         norm = self.gradient.norm(dim=1, keepdim=True)
-        self.gradient.mul_((numbers.clip / (norm + 1e-6)).clamp_(max=1.0))
+        self.gradient.mul_((self.numbers.clip / (norm + 1e-6)).clamp_(max=1.0))
         self._optimizer.step()
+        if share:
+            self.averaged.lerp_(self.weights.detach(), share)
+        return loss.detach()
+
+    def next_step(self, n_rows: int) -> tuple[float, float]:
+        """Count a step of `n_rows` rows; return its rate and the share of its weights in the average, 0 without one."""
+        numbers, share = self.numbers, 0.0
+        if numbers.rate_factor == 1:
+            cosine = 0.5 * (1 + math.cos(math.pi * self._rows_seen / self._rows_to_see))
+            self.rate = numbers.learning_rate * (numbers.final_rate + (1 - numbers.final_rate) * cosine)
         if numbers.average:
             keep = numbers.average ** (n_rows / numbers.batch_size)
             self._share_of_start *= keep
-            self.averaged.lerp_(self.weights.detach(), (1 - keep) / (1 - self._share_of_start))
+            share = (1 - keep) / (1 - self._share_of_start)
         self._rows_seen += n_rows
-        return loss.detach()
+        return self.rate, share
 
     def step_on_plateau(self, improved: bool) -> None:
         """Lower the rate after more than `rate_patience` epochs in a row without a better validation loss."""
@@ -166,21 +175,30 @@ class Trainer:
         One per network of the stack. They decide the noise; the first one also the rows' order.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    choose_descent : callable
+        Returns the class that takes the steps, from the network on its device, the numbers and the rows.
 
     Attributes
     ----------
     history : list of Epoch
     best_epoch : int
         Epoch (from 1) whose weights are kept: the one of least validation loss, else the last.
+    computed_on : str
+        Of the last fit, see `machine_kind`.
     """
 
-    def __init__(self, network: Network, numbers: Hyperparameters, seeds: Sequence[int], device: str = "auto") -> None:
+    def __init__(
+        self, network: Network, numbers: Hyperparameters, seeds: Sequence[int], device: str = "auto",
+        choose_descent: Callable[[Network, Hyperparameters, Rows], type[Descent]] = lambda *_: Descent,
+    ) -> None:  # fmt: skip
+        self.choose_descent = choose_descent
         self.device = choose_device(device)
         self.network = network.to(self.device)
         self.numbers = numbers
         self.seeds = tuple(seeds)
         self.history: list[Epoch] = []
         self.best_epoch = 0
+        self.computed_on = ""
 
     def fit(self, rows: Rows, validation: Rows = ()) -> Trainer:
         """Train on `rows`; `validation` rows decide the plateau, the stop and the best epoch."""
@@ -191,7 +209,8 @@ class Trainer:
         rows, validation = self._here(rows), self._here(validation)
         n_rows = rows[0].shape[-1]
         generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        descent = Descent(self.network, self.numbers, n_rows)
+        descent = self.choose_descent(self.network, self.numbers, rows)(self.network, self.numbers, n_rows)
+        self.computed_on = machine_kind(self.device, "float32", descent.compiler)
         best, best_loss = descent.weights.detach().clone(), math.inf
         for epoch, size in enumerate(descent.sizes, start=1):
             order = torch.randperm(n_rows, generator=generators[0]).to(self.device)
@@ -304,10 +323,10 @@ def lstm_in_bfloat16(device: str) -> bool:
     return True
 
 
-def machine_kind(device: torch.device, precision: str) -> str:
-    """Return what the last bits of a training depend on beside its settings: ``cpu float32 AVX512``."""
+def machine_kind(device: torch.device, precision: str, compiler: str = "") -> str:
+    """Return what the last bits of a training depend on beside its settings: ``cpu float32 AVX512 numba``."""
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
-    return " ".join(filter(None, (device.type, precision, capability)))
+    return " ".join(filter(None, (device.type, precision, capability, compiler)))
 
 
 @contextmanager

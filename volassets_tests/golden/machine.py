@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "statsmodels", "arch")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "statsmodels", "arch", "numba")
 # What lets a library take other instructions than the processor has.
-SWITCHES = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+SWITCHES = (
+    "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT",
+)  # fmt: skip
 
 
 def machine_kind() -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""The compiled loop of the LSTM against the one in PyTorch, and where its compiled code is kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from volassets.models import lstm_compilation, lstm_kernels
+from volassets.models.lstm import Lstm
+from volassets.models.lstm_compilation import CompiledDescent, cache_folder, compiled_epoch, descent_for
+from volassets.models.networks import ReferenceLstm, StackedLstm
+from volassets.models.training import Descent, Hyperparameters, Rows, Trainer
+from volassets.pipeline.workers import run_jobs
+from volassets_tests.models.windows import origins_after, window_of
+
+DAYS = 5
+NUMBERS = {"epochs": 1, "batch_size": 7, "last_batch_size": 7, "learning_rate": 1e-2, "clip": 1e9, "weight_decay": 0.0}
+
+
+def network(stack: int = 2, units: int = 16, head: int = 6, horizons: int = 3, dropout: float = 0.2) -> StackedLstm:
+    """A stack whose output layer is not at zero, so that every weight has a gradient."""
+    drawn = StackedLstm(stack, 4, 3, horizons, units, head, dropout)
+    drawn.start(range(stack))
+    with torch.no_grad():
+        drawn.output.copy_(torch.linspace(-0.3, 0.3, drawn.output.numel()).view_as(drawn.output))
+    return drawn
+
+
+def rows(n: int, horizons: int = 3) -> Rows:
+    """Rows with labels that are not realised, as the last ones of a window, and weights of a ticker."""
+    generator = torch.Generator().manual_seed(5)
+    shapes = ((DAYS, 4, n), (3, n), (horizons, n))
+    sequence, static, log_ratio = (torch.randn(*shape, generator=generator) for shape in shapes)
+    weights = torch.where(torch.rand(horizons, n, generator=generator) < 0.1, 0.0, 1.3)
+    return sequence, static, log_ratio / 2, weights
+
+
+def numbers(**changes: float) -> Hyperparameters:
+    return Hyperparameters(**{**NUMBERS, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(150, {}), (64, {"stack": 1}), (7, {"units": 3, "head": 1, "horizons": 1, "dropout": 0.0})]
+)
+def test_gradient_is_autograds(size: int, shape: dict[str, int]) -> None:
+    """Batches above, at and below a block; the reference is autograd in float64."""
+    ours, exact = network(**shape), network(**shape)
+    given = rows(size, shape.get("horizons", 3))
+    noise = ours.noise(size, [torch.Generator().manual_seed(seed) for seed in range(ours.stack)])
+    descent = CompiledDescent(ours, numbers(), size)
+    losses = descent.epoch(size, given, noise)
+    loss = exact.double().loss(tuple(part.double() for part in given), tuple(part.double() for part in noise))
+    assert losses == pytest.approx(loss.tolist(), rel=1e-6)
+    parts = torch.autograd.grad(loss.sum(), list(exact.parameters()))
+    expected = torch.cat([part.reshape(exact.stack, -1) for part in parts], dim=1).numpy()
+    # After one step AdamW's first moment is a tenth of the gradient.
+    np.testing.assert_allclose(10 * descent._moments[0], expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def test_a_whole_descent_is_that_of_pytorch() -> None:
+    """Growing batches with a rest, clip, decay, average, an early stop: the same epochs, weights to 1e-4."""
+    given, validation = rows(700), rows(90)
+    settings = numbers(
+        epochs=30, batch_size=32, last_batch_size=128, learning_rate=0.03, final_rate=0.1, weight_decay=0.01, clip=0.3,
+        average=0.9, patience=4,
+    )  # fmt: skip
+    trained = {
+        kind: Trainer(network(), settings, [1, 2], "cpu", lambda *_, kind=kind: kind).fit(given, validation)
+        for kind in (Descent, CompiledDescent)
+    }
+    plain, compiled = trained[Descent], trained[CompiledDescent]
+    assert 1 < plain.best_epoch == compiled.best_epoch < len(plain.history) == len(compiled.history) < 30
+    np.testing.assert_allclose(compiled.history_frame(), plain.history_frame(), rtol=1e-4)
+    for name, expected in plain.network.state_dict().items():
+        torch.testing.assert_close(compiled.network.state_dict()[name], expected, rtol=1e-3, atol=1e-4)
+    assert compiled.computed_on == f"{plain.computed_on} numba"
+
+
+def test_forecasts_of_both_loops_agree(sp500_features: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, window = Lstm(seeds=2, device="cpu"), window_of(sp500_features, "2004-01")
+    origins = origins_after(sp500_features, "2004-01")
+
+    def forecast() -> pd.DataFrame:
+        return model.forecast(model.fit(window), sp500_features, origins)
+
+    compiled = forecast()
+    monkeypatch.setattr(lstm_compilation, "compiled_epoch", lambda: None)
+    plain = forecast()
+    assert not plain.equals(compiled)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-4)
+
+
+def test_it_serves_an_lstm_of_finite_float32_with_adamw_alone() -> None:
+    given = rows(8)
+    assert descent_for(network(), numbers(), given) is CompiledDescent
+    assert descent_for(network().double(), numbers(), given) is Descent
+    assert descent_for(network(), numbers(decoupled=False), given) is Descent
+    broken = (given[0].clone(), *given[1:])
+    broken[0][2, 1, 4] = torch.nan
+    assert descent_for(network(), numbers(), broken) is Descent
+    other = ReferenceLstm(4, 3, 8, 1, DAYS, 0.0, "qlike", short=False)
+    assert descent_for(other, numbers(), given) is Descent
+
+
+def fitted(seed: int) -> list[np.ndarray]:
+    """Train in a worker; return its weights."""
+    trainer = Trainer(
+        network(), numbers(epochs=3, batch_size=64, last_batch_size=64), [seed, seed + 1], "cpu", descent_for
+    )
+    return [parameter.detach().numpy() for parameter in trainer.fit(rows(300)).network.parameters()]
+
+
+@pytest.mark.slow
+def test_bits_do_not_depend_on_the_number_of_workers() -> None:
+    one, two = (dict(run_jobs(iter(range(4)), fitted, workers)) for workers in (1, 2))
+    here = {seed: fitted(seed) for seed in range(4)}
+    for seed in range(4):
+        for alone, together, own in zip(one[seed], two[seed], here[seed], strict=True):
+            np.testing.assert_array_equal(alone, together)
+            np.testing.assert_array_equal(alone, own)
+
+
+def short_epoch(space, rest, rows, factors, size, weights, averaged, moments, schedule, numbers):  # type: ignore[no-untyped-def]
+    """What is compiled in the tests of where it is kept: the same arguments, and compiled in half a second."""
+    return np.zeros(weights.shape[0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty directory for compiled code; a process's own is forgotten before and after."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(lstm_kernels, "train_epoch", short_epoch)
+    compiled_epoch.cache_clear()
+    yield tmp_path / "cache"
+    compiled_epoch.cache_clear()
+
+
+def hits() -> tuple[int, int]:
+    """Return how often the compiled function was read and was compiled, in a process that has none yet."""
+    compiled_epoch.cache_clear()
+    function = compiled_epoch()
+    assert function is not None
+    assert function(*lstm_kernels.smallest_arguments()).tolist() == [0.0]
+    stats = function.stats  # type: ignore[attr-defined]
+    return sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
+
+
+def test_the_first_process_compiles_and_the_next_one_reads(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert hits() == (0, 1)
+    assert cache_folder().parent == folder
+    assert hits() == (1, 0)
+    assert not caplog.records
+
+
+def test_what_is_damaged_is_compiled_again_with_a_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for pattern, content in (("*.nbi", b"not an index"), ("*.nbc", b""), ("*.nbc", b"\x80garbage")):
+        assert sum(hits()) == 1
+        for file in cache_folder().rglob(pattern):
+            file.write_bytes(content)
+        caplog.clear()
+        assert hits() == (0, 1)
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert "cannot be read" in record.getMessage()
+        assert hits() == (1, 0)
+
+
+def test_where_nothing_can_be_kept_it_compiles_in_memory_with_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write_text("a file where the directory would be")
+    assert hits() == (0, 1)
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    assert hits() == (0, 1)
+    assert len(caplog.records) == 2
+    assert all("compiling in memory" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any directory")
+def test_a_directory_without_the_right_to_write_is_no_obstacle(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.mkdir(mode=0o500)
+    assert hits() == (0, 1)
+    assert "compiling in memory" in caplog.text
+
+
+def test_without_numba_pytorch_trains(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "numba", None)
+    assert descent_for(network(), numbers(), rows(8)) is Descent
+    assert "numba cannot be loaded" in caplog.text
+
+
+def test_what_does_not_compile_leaves_the_work_to_pytorch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lstm_kernels, "train_epoch", lambda *arguments: open("no compiled code opens files"))  # noqa: SIM115
+    assert descent_for(network(), numbers(), rows(8)) is Descent
+    assert "does not compile" in caplog.text
+
+
+def test_other_sources_and_another_instruction_set_have_a_directory_of_their_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cache_folder()
+    assert cache_folder() == first
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2")
+    second = cache_folder()
+    monkeypatch.setattr(lstm_compilation, "SOURCES", lstm_compilation.SOURCES[:1])
+    assert len({first, second, cache_folder()}) == 3
