@@ -1,6 +1,14 @@
-"""Progress in a pipe: lines with the time left."""
+"""Progress with the time left: lines in a pipe, a bar on a terminal."""
 
 from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import termios
+import time
 
 import pandas as pd
 import pytest
@@ -21,3 +29,26 @@ def test_the_time_left_follows_from_the_pace(
     lines = capsys.readouterr().out.splitlines()
     assert [line.rpartition("/21")[2] for line in lines] == ["", ", about 90 s left", ", about 80 s left", ""]
     assert lines[-1] == "  200.0 s  lstm_fits ^GSPC 2018-01 21/21"
+
+
+@pytest.mark.parametrize("width", [120, 80])
+def test_a_terminal_shows_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("COLUMNS", "LINES", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", terminal)
+        with console.RunProgress() as shown:
+            shown(Progress("realized_vol_features", "^GSPC", pd.Timestamp("2018-01"), 1, 21))
+            # The bar judges its pace about twice a second.
+            time.sleep(0.6)
+            shown(Progress("realized_vol_features", "^GSPC", pd.Timestamp("2018-02"), 3, 21))
+            shown(Progress("realized_vol_features", "^IXIC", pd.Timestamp("2018-03"), 4, 21, "no bars"))
+        terminal.flush()
+        printed = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", printed)
+    assert re.search(r"realized_vol_features +\^GSPC +2018-02 +\S+ +3/21 \d:\d\d:\d\d left \d:\d\d:\d\d", text)
+    assert "FAILED realized_vol_features ^IXIC 2018-03: no bars" in text
