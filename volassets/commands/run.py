@@ -190,7 +190,9 @@ def _report(settings: Settings, store: Any, refreshed: bool, tickers: Sequence[s
             click.echo(f"report    {write_portfolio_report(store, settings, name)}")
     for ticker in (*tickers, None):
         compared = comparison_hash(store, ticker)
-        current = compared and is_current(settings, ticker, compared)
+        # The panel's page shows the portfolios too, which its comparison does not know of.
+        grown = refreshed and ticker is None and settings.portfolios
+        current = compared and not grown and is_current(settings, ticker, compared)
         if refreshed or (compared and not current):
             path = report_path(settings, ticker) if current else write_report(store, settings, ticker)
             click.echo(f"report    {path}")

@@ -172,6 +172,9 @@ HEADLINE_MODELS = View(
         PARTITION BY t.ticker ORDER BY s.qlike NULLS LAST, t.model <> '{DEFAULT_MODEL}', t.model) = 1""",
 )
 
+# `calendar_ends` of `volassets.market.bar_warnings` says so; a test holds the two together.
+_RECORDED = r"recorded from (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)"
+
 LATEST_FORECASTS = View(
     "latest_forecasts",
     "The newest origin's forecasts of every ticker, those of the headline model first.",
@@ -186,16 +189,30 @@ LATEST_FORECASTS = View(
         Column(
             "old", "BOOLEAN", "Whether its first session is past: a bar or an origin after it is stored, of any ticker."
         ),
+        Column(
+            "target_date_assumed",
+            "BOOLEAN",
+            "Whether target_date lies outside the days whose holidays the ticker's calendar records, and no bar of "
+            "it is stored: a weekday, assumed to be a session.",
+        ),
     ),
     (),
-    ("forecasts", "headline_models", "raw_prices"),
-    """
+    ("forecasts", "headline_models", "raw_prices", "data_quality"),
+    f"""
     WITH newest AS (SELECT ticker, max(origin_date) AS origin_date FROM forecasts GROUP BY ticker),
+        recorded AS (
+            SELECT ticker, max(regexp_extract(message, '{_RECORDED}', 1)) AS first_day,
+                max(regexp_extract(message, '{_RECORDED}', 2)) AS last_day
+            FROM data_quality WHERE check_name = 'calendar_ends' GROUP BY ticker),
         days AS (
             SELECT max(date) AS date FROM raw_prices WHERE role IS NULL UNION ALL SELECT max(origin_date) FROM newest)
     SELECT f.ticker, f.model, f.horizon, f.origin_date, f.target_date, f.volatility, f.lower, f.upper,
-        h.model IS NOT NULL AS headline, f.target_date < (SELECT max(date) FROM days) AS old
+        h.model IS NOT NULL AS headline, f.target_date < (SELECT max(date) FROM days) AS old,
+        p.date IS NULL AND coalesce(
+            strftime(f.target_date, '%Y-%m-%d') NOT BETWEEN c.first_day AND c.last_day, false) AS target_date_assumed
     FROM forecasts f JOIN newest n ON f.ticker = n.ticker AND f.origin_date = n.origin_date
         LEFT JOIN headline_models h ON h.ticker = f.ticker AND h.model = f.model
+        LEFT JOIN recorded c ON c.ticker = f.ticker
+        LEFT JOIN raw_prices p ON p.ticker = f.ticker AND p.date = f.target_date
     ORDER BY f.ticker, h.model IS NULL, f.model, f.horizon""",
 )

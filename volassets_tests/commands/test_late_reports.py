@@ -47,3 +47,15 @@ def test_the_next_run_writes_what_could_not_be_written(home: Path) -> None:
     (reports / "^GSPC.html").write_text("<html><head>\n</head></html>")
     assert run().stdout.count("report    ") == 2
     assert {path: path.read_bytes() for path in reports.glob("*.html")} == pages
+
+
+@pytest.mark.slow
+def test_a_new_portfolio_is_on_the_panels_page_although_no_ticker_changed(home: Path) -> None:
+    assert run().exit_code == 0
+    panel = home / "reports" / "panel.html"
+    assert "portfolio_core.html" not in panel.read_text("utf-8")
+    with (home / "volassets.toml").open("a") as file:
+        file.write('portfolio_model = "ewma"\n[portfolios.core]\n"^GSPC" = 1.0\n')
+    late = run()
+    assert late.exit_code == 0, late.output
+    assert 'href="portfolio_core.html"' in panel.read_text("utf-8")

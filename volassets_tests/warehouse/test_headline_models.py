@@ -1,4 +1,4 @@
-"""The one rule that picks the model a ticker is shown with, and which newest forecasts are old."""
+"""The one rule that picks the model a ticker is shown with; which newest forecasts are old, or for an assumed day."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from volassets.market.bar_errors import check_bars
+from volassets.market.calendar import calendar_for
 from volassets.settings import Settings
 from volassets.warehouse.store import Replacement, Warehouse
-from volassets_tests.warehouse.frames import cells, write_features
+from volassets_tests.conftest import simulate_bars
+from volassets_tests.warehouse.frames import cells, forecast_rows, price_rows, write_features
 
 FAMILY = {"gjr": "garch_forecasts", "har": "linear_forecasts", "combination": "combined_forecasts"}
 
@@ -90,3 +93,31 @@ def test_a_forecast_is_old_once_a_later_session_is_stored(warehouse: Warehouse, 
         warehouse.write(Replacement("garch_forecasts", moved, cells(moved)))
         found = warehouse.read("latest_forecasts").set_index("ticker")["old"].to_dict()
         assert found == {"^GSPC": old, "A": False}
+
+
+@pytest.mark.parametrize(
+    ("last", "target", "assumed"), [("2026-12-30", "2026-12-31", False), ("2026-12-31", "2027-01-01", True)]
+)
+def test_a_day_beyond_the_calendars_record_is_assumed_until_its_bar_is_stored(
+    warehouse: Warehouse, last: str, target: str, assumed: bool
+) -> None:
+    ticker = "600000.SS"
+    calendar = calendar_for(ticker)
+    index = calendar.sessions("2025-01-01", last)
+    bars = simulate_bars(len(index), seed=1).set_axis(index)
+    _, findings = check_bars(
+        ticker, bars, calendar, pd.Timestamp(last, tz="UTC") + pd.Timedelta(hours=12), "gk_overnight"
+    )
+    (message,) = (finding.message for finding in findings if finding.check == "calendar_ends")
+    found = pd.DataFrame(
+        {"ticker": [ticker], "check_name": "calendar_ends", "severity": "warning", "message": message, "n_rows": 0}
+    )
+    warehouse.write(Replacement("data_quality", found, cells(found, "ticker")))
+    rows = forecast_rows(ticker, n=1).assign(origin_date=pd.Timestamp(last), target_date=pd.Timestamp(target))
+    for frame in (rows, rows.assign(ticker="A")):
+        warehouse.write(Replacement("garch_forecasts", frame, cells(frame)))
+    latest = warehouse.read("latest_forecasts").set_index("ticker")["target_date_assumed"]
+    assert latest.to_dict() == {ticker: assumed, "A": False}
+    prices = price_rows(ticker).head(2).assign(date=pd.DatetimeIndex([last, target]))
+    warehouse.write(Replacement("raw_prices", prices, cells(prices, "ticker")))
+    assert not warehouse.read("latest_forecasts")["target_date_assumed"].any()

@@ -48,7 +48,8 @@ CONTRACT = {
     "code_version bars_hash",
     "feature_importance": "ticker refit_month model feature delta_qlike std_error",
     "headline_models": "ticker model origin_date qlike n",
-    "latest_forecasts": "ticker model horizon origin_date target_date volatility lower upper headline old",
+    "latest_forecasts": "ticker model horizon origin_date target_date volatility lower upper headline old "
+    "target_date_assumed",
     "price_revisions": "ticker date column old new seen_at",
     "attention": "ticker refit_month model lag_days weight",
     "data_quality": "ticker check_name severity message n_rows",

@@ -66,7 +66,10 @@ def _numbers(data: TickerData) -> list[str]:
         band = f"{level} band {percent(first['lower'])} to {percent(first['upper'])}. "
     day = first["volatility"] / math.sqrt(data.sessions_per_year)
     text = f"{band}A day moves by {percent(day, '.2%')} (one standard deviation)."
-    answers = [html.answer(f"Volatility of {first['target_date']:%Y-%m-%d}{ahead}", percent(first["volatility"]), text)]
+    known, until = calendar_for(data.ticker, data.settings.calendars).recorded
+    assumed = "" if known <= first["target_date"] <= until else " (weekday assumed)"
+    title = f"Volatility of {first['target_date']:%Y-%m-%d}{assumed}{ahead}"
+    answers = [html.answer(title, percent(first["volatility"]), text)]
     risk = data.newest_risk
     tail = data.settings.risk_tails[0]
     risk = risk[(risk["model"] == headline["model"]) & (risk["horizon"] == first["horizon"]) & (risk["tail"] == tail)]
