@@ -208,7 +208,7 @@ class Executor:
                     place,
                     self._kept(place, model),
                     expected,
-                    found,
+                    step.own_rows(found, model),
                     problem or self._outdated(step, place, model, found),
                 )
                 for place, model, expected in cells

@@ -63,6 +63,7 @@ def risk_steps(settings: Settings, models: tuple[Model, ...]) -> Iterator[Step]:
         fingerprint=_risk_hash,
         compute=risk_rows,
         load=_load_risk,
+        own_rows=_of_model,
         requires=_risk_needs,
         models=models,
         gap=State.month_gap,
@@ -256,6 +257,18 @@ def _load_risk(state: State, partitions: Sequence[Partition]) -> Mapping[Partiti
             month = {f"{family}_forecasts": part for (when, family), part in own.items() if when == place.month}
             found[place] = {**shared, **month, **fits.get(place, {}), **steering.get(place, {})}
     return found
+
+
+def _of_model(rows: Rows, model: Model) -> Rows:
+    """Return the rows of a month without the forecasts of other models, which its fits and steering do not need."""
+    own = f"{OF_MODEL} {model.name}"
+    if own not in rows:
+        return rows
+    return {name: part for name, part in rows.items() if name == own or not _holds_forecasts(name)}
+
+
+def _holds_forecasts(name: str) -> bool:
+    return name.startswith(OF_MODEL) or name.endswith("_forecasts")
 
 
 def _stored_steering(

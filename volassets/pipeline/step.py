@@ -122,6 +122,8 @@ class Step:
         From `Inputs` to `Output`, a pure function; None for the step that takes bars in from outside.
     load : callable
         What `compute` needs of the store, for many partitions at once.
+    own_rows : callable
+        The part of what `load` returns that the cell of a model needs: a worker is sent a copy of it.
     requires : callable
         Stored cells that must be right before this one can be computed.
     models : tuple of Model
@@ -163,6 +165,7 @@ class Step:
     fingerprint: OfCell
     compute: Callable[[Inputs], Output] | None
     load: Load = lambda _state, partitions: {partition: {} for partition in partitions}
+    own_rows: Callable[[Rows, Any], Rows] = lambda rows, _model: rows
     requires: Callable[[State, Partition, Any], Iterable[Requirement]] = lambda *_: ()
     models: tuple[Model, ...] = ()
     needs_features: bool = True
