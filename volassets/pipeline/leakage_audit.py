@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from volassets.features.targets import target
 from volassets.market.calendar import SessionCalendar, calendar_for, covariate_calendar
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.memory_run import MemoryCell, MemoryRun
+from volassets.pipeline.risk_steps import OF_MODEL, RISK
 from volassets.pipeline.step import Step
 from volassets.settings import Settings
 from volassets.timing import last_known, refit_month, training_length
@@ -21,6 +23,9 @@ from volassets.timing import last_known, refit_month, training_length
 # What differs between two runs of the same fit.
 OF_ONE_RUN = ("seconds", "computed_on")
 AUDITED = (Scope.TICKER_MONTH, Scope.MONTH)
+# Their sessions are more than the residuals that value at risk is steered from, and the longest horizon on top.
+STEERED_MONTHS = 15
+STEERED = "steered risk"
 NOT_FOLLOWED = "returns do not follow by a session"
 
 
@@ -138,6 +143,8 @@ def memory_pipeline(
                 if step.scope in AUDITED:
                     found = _audited_rows(memory, step, Partition(ticker, month))
                     stages.setdefault(step.stage or step.name, []).extend(found)
+                if step.name == RISK:
+                    stages.setdefault(STEERED, []).extend(_steered_rows(memory, step, Partition(ticker, month)))
         features = memory.features[ticker]
         whole = {"features": features.assign(known_at=features.index), LABELS: labels(features, settings.horizons)}
         return whole | {name: pd.concat(frames, ignore_index=True) for name, frames in stages.items() if frames}
@@ -165,6 +172,30 @@ def _audited_rows(memory: MemoryRun, step: Step, place: Partition) -> Iterator[p
         known = rows.get("origin_date", before)
         named = {"model": model.name} if model else {}
         yield rows.reset_index(drop=True).assign(**named, month=place.month, known_at=known)
+
+
+def _steered_rows(memory: MemoryRun, step: Step, place: Partition) -> Iterator[pd.DataFrame]:
+    """Compute value at risk over the months before too; yield the rows of the month, whose level is steered.
+
+    A month alone has no residuals of the model's own forecasts, and nothing that was missed. Of the models the first
+    one without a stored fit is taken: the way is the same for all, and its months are quick.
+    """
+    assert step.compute is not None
+    models = [model for model in step.variants if model and not model.stored_fits and not model.member_names]
+    months = pd.date_range(end=place.refit_month, periods=STEERED_MONTHS + 1, freq="MS")
+    if not models or memory.gap(step, MemoryCell(Partition(place.ticker, months[0]), models[0])):
+        return
+    model, before, rows = models[0], None, pd.DataFrame()
+    (source,) = (other for other in memory.steps if other.table == f"{model.family}_forecasts")
+    made = []
+    for month in months:
+        cell = MemoryCell(Partition(place.ticker, month), model)
+        made.append(memory.output(source, cell).tables[source.table].assign(refit_month=month))
+        own = pd.concat(made, ignore_index=True).sort_values(["refit_month", "horizon", "origin_date"])
+        inputs = replace(memory.inputs(step, cell), rows={f"{OF_MODEL} {model.name}": own}, before=before)
+        output = step.compute(inputs)
+        before, rows = (cell.partition, output), output.tables[step.table]
+    yield rows.assign(model=model.name, month=place.month, known_at=rows["origin_date"]).reset_index(drop=True)
 
 
 def labels(features: pd.DataFrame, horizons: Sequence[int]) -> pd.DataFrame:

@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from volassets.evaluation import risk_forecasts
 from volassets.evaluation.leakage import CONTROL, UNCHANGED
+from volassets.evaluation.risk_forecasts import MonthForecasts
 from volassets.features import feature_table
 from volassets.features.selection import select_features
 from volassets.features.targets import proxy_ratio
 from volassets.models import window
 from volassets.models.registry import MODELS
 from volassets.pipeline import model_steps, price_steps, selection_steps
-from volassets.pipeline.leakage_audit import audit_ticker, cut_dates, memory_pipeline
+from volassets.pipeline.leakage_audit import STEERED, audit_ticker, cut_dates, memory_pipeline
 from volassets.settings import Settings
 
 MONTH = pd.Timestamp("2007-08-01")
 BUILD = feature_table.build_features
+STEER = risk_forecasts._steered
 CHEAP = ("ewma", "gjr", "log_har", "elastic_net")
 
 
@@ -44,7 +47,7 @@ def test_the_graph_passes_with_every_model(bars):
     assert result.passed, result.text()
     rules = result.comparisons
     compared = rules[rules["rule"] == UNCHANGED].groupby("stage")["rows"].min()
-    assert set(compared.index) == {"features", "lags", "selection", "fits", "importance", "forecasts", "risk"}
+    assert set(compared.index) == {"features", "lags", "selection", "fits", "importance", "forecasts", "risk", STEERED}
     assert set(rules["stage"]) == {*compared.index, "labels"}
     assert compared["fits"] == sum(model.stored_fits for model in settings.chosen_models.values())
     assert (rules.loc[rules["rule"] == CONTROL, "changed_rows"] > 0).all()
@@ -104,10 +107,33 @@ def test_the_graph_with_a_planted_leak_fails(bars, monkeypatch, leak):
     assert "was" in result.first_difference
 
 
+def _one_outcome_too_early(patch: pytest.MonkeyPatch) -> None:
+    """Steer the level by the outcome of the session that is being forecast."""
+
+    def steered(forecasts: MonthForecasts, losses: np.ndarray, *rest: object) -> object:
+        return STEER(forecasts, np.append(losses[1:], 0.0), *rest)
+
+    patch.setattr(risk_forecasts, "_steered", steered)
+
+
+def _tail_of_the_whole_month(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MonthForecasts, "known", lambda self, _position: int(np.isfinite(self.residuals).sum()))
+
+
+@pytest.mark.parametrize("plant", [_one_outcome_too_early, _tail_of_the_whole_month])
+def test_a_leak_into_the_steered_level_of_risk_is_found(bars, monkeypatch, plant):
+    settings = Settings(models=("ewma",))
+    honest = memory_pipeline("^GSPC", settings, (MONTH,))(bars)[STEERED]
+    assert set(honest["method"]) == {"evt_conformal"}
+    plant(monkeypatch)
+    result = audit_ticker("^GSPC", bars, settings, month=MONTH)
+    assert STEERED in set(result.failures.loc[result.failures["rule"] == UNCHANGED, "stage"])
+
+
 def test_options_reach_the_functions(bars):
     settings = Settings(models=("ewma",), horizons=(1,), proxy="squared_return", scaling="minmax", lags=(1, 3))
     stages = memory_pipeline("^GSPC", settings, (MONTH,))(bars)
-    assert set(stages) == {"features", "labels", "lags", "selection", "forecasts", "risk"}
+    assert set(stages) == {"features", "labels", "lags", "selection", "forecasts", "risk", STEERED}
     assert stages["forecasts"]["horizon"].unique().tolist() == [1]
     assert {"ret_lag_1", "ret_lag_3"} <= set(stages["features"].columns)
     assert "ret_lag_6" not in stages["features"].columns
