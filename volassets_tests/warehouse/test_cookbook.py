@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -328,3 +334,45 @@ def test_every_relation_and_column_is_on_the_page(warehouse: Warehouse) -> None:
         section = text.split(f"\n### {relation.name}\n")[1].split("\n### ")[0]
         assert relation.comment in section
         assert all(f"| `{name}` |" in section for name in relation.column_names)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from volassets.settings import Settings
+from volassets_tests.warehouse.test_stress import write_cell
+from volassets.warehouse.store import open_warehouse
+warehouse, version = open_warehouse(Settings(home=Path(sys.argv[1]))), 0
+while not Path(sys.argv[1], "stop").exists():
+    write_cell(warehouse, 0, version % 12, version)
+    version += 1
+    if version == 1:
+        print("writing", flush=True)
+print(version)
+"""
+
+
+@pytest.mark.slow
+def test_the_pages_client_gets_every_answer_while_a_run_writes(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(import time\n.+?)\n```", HEAD, re.DOTALL)
+    client: dict[str, Any] = {}
+    exec(code, client)
+    waits: list[float] = []
+    client["time"] = SimpleNamespace(sleep=lambda seconds: (waits.append(seconds), time.sleep(seconds)))
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "writing\n"
+            file = Settings(home=tmp_path).database
+            rows = [client["ask"]("SELECT count(*) AS n FROM garch_forecasts", file)["n"][0] for _ in range(126)]
+        finally:
+            (tmp_path / "stop").touch()
+        written = int(writer.stdout.readline())
+    assert writer.returncode == 0
+    assert written > 12
+    assert rows == sorted(rows)
+    assert rows[-1] > 0
+    # Else nothing was in its way, and this shows nothing.
+    assert waits
