@@ -41,9 +41,18 @@ def lstm(refits: int = 12, processes: int = 2) -> pd.DataFrame:
         Columns model, processes, refits, seconds, cpu_seconds (of all processes), seconds_180 (scaled to
         180 months), megabytes (largest worker), ``speed_up``: cpu_seconds of the loop in PyTorch over this row's.
     """
+    return _compiled_and_not("lstm", _fit_lstm, refits, processes)
+
+
+def transformer(refits: int = 6, processes: int = 2) -> pd.DataFrame:
+    """Time the default `transformer` as `lstm` does."""
+    return _compiled_and_not("transformer", _fit_transformer, refits, processes)
+
+
+def _compiled_and_not(name: str, fit: Callable[[pd.Timestamp], None], refits: int, processes: int) -> pd.DataFrame:
     with _without_compiled_code():
-        rows = [_timed("lstm in PyTorch", _fit_lstm, refits, 1)]
-    rows += [_timed("lstm", _fit_lstm, refits, count) for count in _counts(processes)]
+        rows = [_timed(f"{name} in PyTorch", fit, refits, 1)]
+    rows += [_timed(name, fit, refits, count) for count in _counts(processes)]
     frame = pd.DataFrame(rows)
     return frame.assign(speed_up=frame["cpu_seconds"].iloc[0] / frame["cpu_seconds"])
 
@@ -56,11 +65,6 @@ def _without_compiled_code() -> Iterator[None]:
         yield
     finally:
         del os.environ["NUMBA_DISABLE_JIT"]
-
-
-def transformer(refits: int = 6, processes: int = 2) -> pd.DataFrame:
-    """Time the default `transformer` as `lstm` does."""
-    return pd.DataFrame([_timed("transformer", _fit_transformer, refits, count) for count in _counts(processes)])
 
 
 def lstm_reference(refits: int = 6, processes: int = 2) -> pd.DataFrame:

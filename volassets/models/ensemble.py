@@ -82,7 +82,7 @@ class EnsembleModel(Model):
         """Train a stack on sequences, static values, log ratios and the mask of realised labels, rows last."""
         import torch
 
-        from volassets.models.lstm_compilation import descent_for
+        from volassets.models.compilation import descent_for
         from volassets.models.training import Hyperparameters, Trainer, one_thread
 
         with one_thread():

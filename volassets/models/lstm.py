@@ -27,7 +27,7 @@ class Lstm(EnsembleModel):
 
     name: ClassVar[str] = "lstm"
     family: ClassVar[str] = "lstm"
-    code_version: ClassVar[str] = "3"
+    code_version: ClassVar[str] = "4"
 
     units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
 

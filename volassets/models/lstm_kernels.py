@@ -2,7 +2,7 @@
 
 Rows are the last dimension of every array, so that every loop runs over neighbours in memory. A batch is cut into
 blocks of `BLOCK` rows, whose arrays stay in a core's cache while one network of the stack passes over them; gradients
-are summed over the blocks of a batch, in their order. `lstm_compilation` compiles `train_epoch`, and with it the rest;
+are summed over the blocks of a batch, in their order. `compilation` compiles `train_epoch`, and with it the rest;
 `recurrent` and `networks` say the same in PyTorch.
 """
 
@@ -13,24 +13,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from volassets.models.stacked_kernels import (
+    activate,
+    head_backward,
+    head_parts_of,
+    label_scales,
+    load_labels,
+    qlike,
+    take_step,
+)
 from volassets.models.vector_loops import (
     ONE,
     ZERO,
     add,
     add_product,
-    add_rows,
     add_scaled,
     apply_sigmoid,
     apply_tanh,
-    approach,
     copy,
-    descend,
     dot,
-    exponentiate,
     inline,
     inner,
-    multiply,
-    sigmoid,
     softmax,
     tanh,
 )
@@ -179,16 +182,9 @@ def read_back(space, turned, query, d_recurrent):
 def parts_of(flat, space):
     """Return views of a network's parameters (or their gradient), in the order in which `StackedLstm` has them."""
     units, columns = space.d_cell.shape[0], space.given.shape[1]
-    head, merged, horizons = space.hidden.shape[0], space.merged.shape[0], space.log_ratio.shape[0]
-    a = head * merged
-    b = a + head
-    c = b + horizons * head
-    d = c + horizons
-    e = d + 4 * units * columns
-    return (
-        flat[:a].reshape(head, merged), flat[a:b], flat[b:c].reshape(horizons, head), flat[c:d],
-        flat[d:e].reshape(4 * units, columns), flat[e:],
-    )  # fmt: skip
+    hidden, hidden_bias, output, output_bias, rest = head_parts_of(flat, space)
+    e = 4 * units * columns
+    return hidden, hidden_bias, output, output_bias, rest[:e].reshape(4 * units, columns), rest[e:]
 
 
 @inner
@@ -228,46 +224,6 @@ def pool_backward(space, d_query):
             d_query[u] += dot(space.given[day + 1, first + u], row)
 
 
-@inner
-def activate(space, factors, before, hidden, hidden_bias, output, output_bias):
-    """Run the head: `merged` to `hidden` (after its dropout) and to the errors of every horizon."""
-    encoding, (head, n) = space.merged.shape[0] - space.static.shape[0], space.hidden.shape
-    for k in range(space.merged.shape[0]):
-        if k >= encoding:
-            copy(space.static[k - encoding], space.merged[k])
-        multiply(factors[k, before : before + n], space.merged[k])
-    np.dot(hidden, space.merged, space.hidden)
-    for k in range(head):
-        row, slope, bias, factor = space.hidden[k], space.slope[k], hidden_bias[k], factors[space.merged.shape[0] + k]
-        dropped = factor[before : before + n]
-        for j in range(n):
-            x = row[j] + bias
-            share = sigmoid(x)
-            row[j] = x * share * dropped[j]
-            slope[j] = share * (ONE + x * (ONE - share)) * dropped[j]
-    np.dot(output, space.hidden, space.error)
-    for h in range(output_bias.size):
-        row, log_ratio, bias = space.error[h], space.log_ratio[h], output_bias[h]
-        for j in range(n):
-            row[j] = log_ratio[j] - row[j] - bias
-
-
-@inner
-def qlike(space, scale):
-    """Return the sum of the losses, each horizon's times its `scale`; the gradient of the outputs goes to d_output."""
-    horizons, n = space.error.shape
-    total = 0.0
-    copy(space.error.reshape(horizons * n), space.d_output.reshape(horizons * n))
-    exponentiate(space.d_output.reshape(horizons * n), space.powers)
-    for h in range(horizons):
-        d_row, error, realised, factor, loss = space.d_output[h], space.error[h], space.realised[h], scale[h], ZERO
-        for j in range(n):
-            loss += (d_row[j] - error[j] - ONE) * realised[j]
-            d_row[j] = (ONE - d_row[j]) * realised[j] * factor
-        total += loss * factor
-    return total
-
-
 @inline
 def pass_block(space, weights, turned, gradient, factors, before, scale):
     """Take a network over a block and back: add to its `gradient`, return its part of the loss.
@@ -276,20 +232,11 @@ def pass_block(space, weights, turned, gradient, factors, before, scale):
     """
     hidden, hidden_bias, output, output_bias, recurrent, query = parts_of(weights, space)
     d_hidden, d_hidden_bias, d_output, d_output_bias, d_recurrent, d_query = parts_of(gradient, space)
-    units, n = query.size, space.share.shape[1]
     read_states(space, recurrent)
     pool(space, query)
     activate(space, factors, before, hidden, hidden_bias, output, output_bias)
     loss = qlike(space, scale)
-    d_output += np.dot(space.d_output, space.hidden.T)
-    add_rows(space.d_output, d_output_bias)
-    np.dot(output.T, space.d_output, space.d_hidden)
-    multiply(space.slope.reshape(space.slope.size), space.d_hidden.reshape(space.slope.size))
-    d_hidden += np.dot(space.d_hidden, space.merged.T)
-    add_rows(space.d_hidden, d_hidden_bias)
-    np.dot(hidden.T, space.d_hidden, space.d_merged)
-    for k in range(2 * units):
-        multiply(factors[k, before : before + n], space.d_merged[k])
+    head_backward(space, factors, before, hidden, output, d_hidden, d_hidden_bias, d_output, d_output_bias)
     pool_backward(space, d_query)
     read_back(space, turned, query, d_recurrent.reshape(d_recurrent.size))
     return loss
@@ -303,24 +250,15 @@ def load(space, start, sequence, static, log_ratio, realised):
     for day in range(days):
         for k in range(channels):
             copy(sequence[day, k, start:end], space.given[day, k])
-    for k in range(static.shape[0]):
-        copy(static[k, start:end], space.static[k])
-    for h in range(log_ratio.shape[0]):
-        copy(log_ratio[h, start:end], space.log_ratio[h])
-        copy(realised[h, start:end], space.realised[h])
+    load_labels(space, start, static, log_ratio, realised)
 
 
 @inline
 def batch_gradient(space, rest, rows, factors, start, size, weights, turned, gradient):
     """Put the gradients of a batch's mean loss into `gradient`, shape (stack, parameters); return the losses."""
     sequence, static, log_ratio, realised = rows
-    stack, horizons = weights.shape[0], log_ratio.shape[0]
-    losses, scale = np.zeros(stack), np.empty(horizons, np.float32)
-    for h in range(horizons):
-        count = ZERO
-        for j in range(start, start + size):
-            count += realised[h, j]
-        scale[h] = ONE / (max(count, ONE) * np.float32(horizons))
+    stack = weights.shape[0]
+    losses, scale = np.zeros(stack), label_scales(realised, start, size)
     gradient[:] = ZERO
     units = space.d_cell.shape[0]
     for s in range(stack):
@@ -361,11 +299,7 @@ def train_epoch(space, rest, rows, factors, size, weights, averaged, moments, sc
     total = np.zeros(stack)
     for step in range(schedule.shape[0]):
         total += batch_gradient(space, rest, rows, factors, step * size, size, weights, turned, gradient)
-        rate, share = schedule[step]
-        for s in range(stack):
-            descend(weights[s], gradient[s], moments[0, s], moments[1, s], taken + step + 1, rate, weight_decay, clip)
-            if share:
-                approach(averaged[s], weights[s], np.float32(share))
+        take_step(weights, gradient, averaged, moments, taken + step + 1, schedule[step], weight_decay, clip)
     return total / schedule.shape[0]
 
 

@@ -102,6 +102,8 @@ class Stacked(Network):
 class StackedLstm(Stacked):
     """One LSTM layer; the encoding is its last state and an attention pool over all states."""
 
+    prefers_cpu = True
+
     def __init__(
         self, stack: int, channels: int, static: int, horizons: int, units: int, head: int, dropout: float
     ) -> None:
@@ -140,7 +142,7 @@ class StackedTransformer(Stacked):
         width: int, heads: int, days: int, head: int, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(stack, 2 * width, static, head, horizons, dropout)
-        self.heads = heads
+        self.width, self.heads = width, heads
         self.embed = uniform(stack, channels, width, fan_in=channels)
         self.position = uniform(stack, days, width, fan_in=width)
         self.mix = uniform(stack, width, 3 * width, fan_in=width)

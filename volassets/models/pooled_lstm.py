@@ -24,7 +24,7 @@ class PooledLstm(TickerPool, Lstm):
 
     name: ClassVar[str] = "pooled_lstm"
     family: ClassVar[str] = "pooled"
-    code_version: ClassVar[str] = "2"
+    code_version: ClassVar[str] = "3"
 
     epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the pool, always from a cold start.")] = 4
     weighting: Annotated[

@@ -26,9 +26,13 @@ Rows = tuple[Tensor, ...]
 
 
 class Network(torch.nn.Module):
-    """What the loop needs of a network; `stack` equal ones are trained side by side."""
+    """What the loop needs of a network; `stack` equal ones are trained side by side.
+
+    `prefers_cpu` says of a kind of network that the device ``auto`` is the CPU for it, as it is no faster on a GPU.
+    """
 
     stack: int
+    prefers_cpu = False
 
     def noise(self, n_rows: int, generators: Sequence[torch.Generator]) -> Rows:
         """Return the random factors of one epoch, rows last; may be empty."""
@@ -174,7 +178,7 @@ class Trainer:
     seeds : sequence of int
         One per network of the stack. They decide the noise; the first one also the rows' order.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda`` or ``mps``; ``auto`` is the CPU for a network that prefers it.
     choose_descent : callable
         Returns the class that takes the steps, from the network on its device, the numbers and the rows.
 
@@ -192,7 +196,7 @@ class Trainer:
         choose_descent: Callable[[Network, Hyperparameters, Rows], type[Descent]] = lambda *_: Descent,
     ) -> None:  # fmt: skip
         self.choose_descent = choose_descent
-        self.device = choose_device(device)
+        self.device = choose_device(device, network.prefers_cpu)
         self.network = network.to(self.device)
         self.numbers = numbers
         self.seeds = tuple(seeds)
@@ -294,8 +298,10 @@ def holding(weights: Tensor, values: Tensor) -> Iterator[None]:
         weights.copy_(before)
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; ``auto`` takes cuda, else mps, else cpu."""
+def choose_device(name: str, prefers_cpu: bool = False) -> torch.device:
+    """Return the device called `name`; ``auto`` takes cuda, else mps, else cpu, and cpu at once where preferred."""
+    if name == "auto" and prefers_cpu:
+        name = "cpu"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     return torch.device(name)

@@ -1,4 +1,4 @@
-"""Loops over neighbours in memory, compiled by numba: what `lstm_kernels` is made of.
+"""Loops over neighbours in memory, compiled by numba: what the networks' kernels are made of.
 
 numba's options, and why: without ``error_model="numpy"`` a division may raise, which no vectorised loop can;
 ``fastmath`` allows sums in another order and fused multiplications, but not that NaN or infinity be taken for
@@ -110,6 +110,13 @@ def add_product(a, b, target):
     """Add a * b to `target`."""
     for j in range(target.size):
         target[j] += a[j] * b[j]
+
+
+@inner
+def add_products(a, b, c, d, w, x, y, z, target):
+    """Add a * w + b * x + c * y + d * z to `target`, which is read and written once for all four."""
+    for j in range(target.size):
+        target[j] += a[j] * w[j] + b[j] * x[j] + c[j] * y[j] + d[j] * z[j]
 
 
 @inner

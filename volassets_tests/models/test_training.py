@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from volassets.models.networks import StackedLstm, dropout_factors
+from volassets.models.networks import StackedLstm, StackedTransformer, dropout_factors
 from volassets.models.recurrent import LastAndPooled, LstmStates, Workspace
 from volassets.models.training import Hyperparameters, Network, Rows, Trainer, choose_device, flatten, one_thread
 
@@ -190,6 +190,14 @@ def test_forget_bias_starts_at_one_and_seeds_draw_alone() -> None:
     both = drawn(1, 2)
     assert (both.recurrent[:, 4:8, 8] == 1).all()
     assert torch.equal(both.recurrent[1], drawn(2).recurrent[0])
+
+
+def test_auto_keeps_an_lstm_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    network = StackedLstm(1, 8, 17, 3, units=4, head=4, dropout=0.2)
+    assert Trainer(network, numbers(epochs=1), [1]).device.type == "cpu"
+    assert choose_device("cuda", network.prefers_cpu).type == "cuda"
+    assert choose_device("auto", StackedTransformer.prefers_cpu).type == "cuda"
 
 
 def test_device_and_threads() -> None:

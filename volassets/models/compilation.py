@@ -1,4 +1,4 @@
-"""Compiles `lstm_kernels` once per machine, keeps the result where the user can write, and trains with it.
+"""Compiles the networks' kernels once per machine, keeps the result where the user can write, and trains with it.
 
 Both ways of training, this one and `training.Descent`, take the same rows, factors and drawn weights; they differ in
 the order of their sums alone.
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,21 +24,27 @@ import torch
 from torch import Tensor
 
 from volassets.file_lock import FileLock
-from volassets.models.networks import StackedLstm
+from volassets.models.networks import Stacked, StackedLstm, StackedTransformer
 from volassets.models.processor import features
 from volassets.models.training import Descent, Hyperparameters, Network, Rows
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("lstm_kernels.py", "vector_loops.py"))
+# Of each network: the module of its epoch, and the sizes of its encoder, by the names of `Space.of`.
+KERNELS: dict[type[Stacked], tuple[str, tuple[str, ...]]] = {
+    StackedLstm: ("lstm_kernels", ("units",)),
+    StackedTransformer: ("transformer_kernels", ("width", "heads")),
+}
+_NAMES = ("lstm_kernels", "transformer_kernels", "stacked_kernels", "attention_loops", "vector_loops")
+SOURCES = tuple(Path(__file__).with_name(f"{name}.py") for name in _NAMES)
 _log = logging.getLogger(__name__)
 
 TrainEpoch = Callable[..., np.ndarray]
 
 
 class CompiledDescent(Descent):
-    """The steps of `Descent`, an epoch at a time in compiled code, for a `StackedLstm` on the CPU."""
+    """The steps of `Descent`, an epoch at a time in compiled code, for one of `KERNELS` on the CPU."""
 
-    network: StackedLstm
+    network: Stacked
     compiler = "numba"
 
     def __init__(self, network: Network, numbers: Hyperparameters, n_rows: int) -> None:
@@ -47,9 +54,8 @@ class CompiledDescent(Descent):
 
     def epoch(self, size: int, rows: Rows, noise: Rows) -> tuple[float, ...]:
         """See `Descent.epoch`."""
-        from volassets.models.lstm_kernels import BLOCK, Space
-
-        train_epoch = compiled_epoch()
+        module, names = KERNELS[type(self.network)]
+        kernels, train_epoch = kernels_of(module), compiled_epoch(module)
         assert train_epoch is not None
         arrays = tuple(tensor.contiguous().numpy() for tensor in rows)
         sequence, static, log_ratio, _ = arrays
@@ -58,12 +64,14 @@ class CompiledDescent(Descent):
         factors = noise[0].contiguous() if noise else torch.ones(self.network.stack, merged + head, n_rows)
         schedule = np.array([self.next_step(size) for _ in range(n_rows // size)])
         numbers = (self._steps_taken, self.numbers.weight_decay, self.numbers.clip)
-        shape = (days, channels, self.network.units, len(static), head, len(log_ratio))
-        block = min(BLOCK, size)
+        sizes = {"days": days, "channels": channels, "static": len(static), "head": head, "horizons": len(log_ratio)}
+        sizes |= {name: getattr(self.network, name) for name in names}
+        block = min(kernels.BLOCK, size)
+        whole, rest = (kernels.Space.of(**sizes, n=n) for n in (block, size % block or block))
         with one_blas_thread():
             losses = train_epoch(
-                Space.of(*shape, block), Space.of(*shape, size % block or block), arrays, factors.numpy(), size,
-                self.weights.detach().numpy(), self.averaged.numpy(), self._moments, schedule, numbers,
+                whole, rest, arrays, factors.numpy(), size, self.weights.detach().numpy(), self.averaged.numpy(),
+                self._moments, schedule, numbers,
             )  # fmt: skip
         self._steps_taken += len(schedule)
         return tuple(losses.tolist())
@@ -72,13 +80,13 @@ class CompiledDescent(Descent):
 def descent_for(network: Network, numbers: Hyperparameters, rows: Rows) -> type[Descent]:
     """Return `CompiledDescent` where it serves, else `Descent`.
 
-    It serves a `StackedLstm` in float32 on the CPU, with AdamW and finite rows, where numba is and can compile.
+    It serves a network of `KERNELS` in float32 on the CPU, with AdamW and finite rows, where numba is and can compile.
     """
     serves = (
-        isinstance(network, StackedLstm)
+        type(network) in KERNELS
         and numbers.decoupled
         and all(_plain(tensor) for tensor in (*rows, *network.parameters()))
-        and compiled_epoch() is not None
+        and compiled_epoch(KERNELS[type(network)][0]) is not None  # type: ignore[index]
     )
     return CompiledDescent if serves else Descent
 
@@ -99,9 +107,14 @@ def _threads() -> Any:
     return ThreadpoolController()
 
 
+def kernels_of(module: str) -> Any:
+    """Return a module of kernels; numba is loaded with it, and only with it."""
+    return import_module(f"volassets.models.{module}")
+
+
 @cache
-def compiled_epoch() -> TrainEpoch | None:
-    """Return `lstm_kernels.train_epoch` compiled, None where that is not possible, with a line of log.
+def compiled_epoch(module: str) -> TrainEpoch | None:
+    """Return the module's `train_epoch` compiled, None where that is not possible, with a line of log.
 
     The first process of a machine compiles it, others wait for it and read what it kept. Where nothing can be kept or
     what is kept cannot be read it is compiled in memory; the bits are the same. NUMBA_DISABLE_JIT=1 asks for None.
@@ -109,26 +122,26 @@ def compiled_epoch() -> TrainEpoch | None:
     try:
         from numba import config
     except ImportError as error:
-        _log.warning("the LSTM trains without compiled code, a third as fast: numba cannot be loaded (%s).", error)
+        _log.warning("networks train without compiled code, a third as fast: numba cannot be loaded (%s).", error)
         return None
     if getattr(config, "DISABLE_JIT", 0):
         return None
     try:
-        folder = cache_folder()
+        folder = cache_folder(module)
         with FileLock(folder / "lock").wait():
-            return _kept_in(folder)
+            return _kept_in(folder, module)
     except Exception as error:
-        text = "compiled code of the LSTM is not kept (%s): compiling in memory. Name a directory to write to in %s."
+        text = "compiled code of a network is not kept (%s): compiling in memory. Name a directory to write to in %s."
         _log.warning(text, error, CACHE_VARIABLE)
     try:
-        return _compiled(None)
+        return _compiled(None, module)
     except Exception as error:
-        _log.warning("the LSTM trains without compiled code, a third as fast: it does not compile (%s).", error)
+        _log.warning("networks train without compiled code, a third as fast: it does not compile (%s).", error)
         return None
 
 
-def cache_folder() -> Path:
-    """Return the directory of the compiled code: of these sources, versions and this processor alone.
+def cache_folder(module: str) -> Path:
+    """Return the directory of a module's compiled code: of these sources, versions and this processor alone.
 
     Below NUMBA_CACHE_DIR where it is set, else in the user's directory of caches; RuntimeError without a home.
     """
@@ -140,13 +153,13 @@ def cache_folder() -> Path:
     parts = [*(source.read_text("utf-8") for source in SOURCES), platform.machine(), sys.version, *sorted(features())]
     parts += [*chosen, *(version(name) for name in ("numba", "llvmlite", "numpy"))]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Path(base).expanduser() / f"lstm-{digest[:16]}"
+    return Path(base).expanduser() / f"{module}-{digest[:16]}"
 
 
-def _kept_in(folder: Path) -> TrainEpoch:
+def _kept_in(folder: Path, module: str) -> TrainEpoch:
     """Return the compiled function, read from `folder` or compiled into it; what is damaged is compiled again."""
     try:
-        return _compiled(folder)
+        return _compiled(folder, module)
     except Exception as error:
         damaged = list(folder.rglob("*.nb[ic]"))
         if not damaged:
@@ -154,17 +167,17 @@ def _kept_in(folder: Path) -> TrainEpoch:
         _log.warning("compiled code in %s cannot be read (%s): compiling again.", folder, error)
         for file in damaged:
             file.unlink()
-        return _compiled(folder)
+        return _compiled(folder, module)
 
 
-def _compiled(folder: Path | None) -> TrainEpoch:
+def _compiled(folder: Path | None, module: str) -> TrainEpoch:
     """Compile with a first call on a few numbers; no other types are compiled after it."""
     from numba import config, njit
 
-    from volassets.models.lstm_kernels import smallest_arguments, train_epoch
     from volassets.models.vector_loops import OPTIONS
 
-    function: Any = njit(**OPTIONS)(train_epoch)
+    kernels = kernels_of(module)
+    function: Any = njit(**OPTIONS)(kernels.train_epoch)
     if folder is not None:
         numba: Any = config
         before, numba.CACHE_DIR = numba.CACHE_DIR, str(folder)
@@ -172,6 +185,6 @@ def _compiled(folder: Path | None) -> TrainEpoch:
             function.enable_caching()
         finally:
             numba.CACHE_DIR = before
-    function(*smallest_arguments())
+    function(*kernels.smallest_arguments())
     function.disable_compile()
     return function
