@@ -188,6 +188,13 @@ def test_the_first_screen_says_what_is_asked_first(full_store: Warehouse, settin
     assert "finding" in body
 
 
+def test_a_day_beyond_the_calendars_record_is_called_assumed(full_store: Warehouse, settings: Settings) -> None:
+    # The holidays of Riyadh are recorded from 2021 on.
+    elsewhere = settings.model_copy(update={"calendars": {TICKER: "XSAU"}})
+    assert "(weekday assumed)" in ticker_page(full_store, elsewhere, TICKER)
+    assert "(weekday assumed)" not in ticker_page(full_store, settings, TICKER)
+
+
 def test_the_newest_forecasts_are_of_all_models(full_store: Warehouse, settings: Settings) -> None:
     rows = Page(now.newest(TickerData(full_store, settings, TICKER)).body).tags.count("tr") - 1
     assert rows == len(full_store.read("latest_forecasts", ticker=TICKER)) == len(MODELS) * 3
