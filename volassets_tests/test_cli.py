@@ -317,7 +317,7 @@ def test_debug_shows_where_and_its_absence_does_not(monkeypatch):
     assert isinstance(call("--debug", "query", "SELECT 1").exception, ZeroDivisionError)
 
 
-def test_an_interruption_is_told_and_is_130(monkeypatch):
+def test_an_interruption_ends_with_a_message_and_130(monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -327,7 +327,7 @@ def test_an_interruption_is_told_and_is_130(monkeypatch):
     assert "interrupted: what was committed is kept" in result.stderr
 
 
-def test_ctrl_c_inside_a_dagster_run_is_told_and_is_130():
+def test_ctrl_c_inside_a_dagster_run_ends_with_a_message_and_130():
     environment = {**os.environ, "VOLASSETS_MODELS": "naive", "PYTHONUNBUFFERED": "1"}
     arguments = [*PROGRAM, "run", "--ticker", "^GSPC", "--from", "2010-01", "--jobs", "1"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

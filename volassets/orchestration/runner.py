@@ -20,6 +20,7 @@ from volassets.definitions import build_definitions
 from volassets.errors import InputError, VolassetsError
 from volassets.market.price_source import PriceSource
 from volassets.orchestration.instance import open_instance
+from volassets.orchestration.interruption import interruptible
 from volassets.orchestration.jobs import (
     COMMAND_LINE,
     block_name,
@@ -282,8 +283,6 @@ class Runner:
             {**run_config(block_name(block), partitions, pictures=False, **options), **QUIET},
             {**described_tags(partitions, COMMAND_LINE), **range_tags(self._settings, partitions), **ONCE},
         )
-        if any(_is_interruption(event) for event in events):
-            raise KeyboardInterrupt
         result.failed_checks += failed_checks(events)
         texts = [step_error(event) for event in events if event.is_step_failure]
         # Failed cells have reported themselves; this is a failure of the run around them.
@@ -301,6 +300,7 @@ def _execute(
     """Execute assets of a job in this process and return the events of the run.
 
     As `JobDefinition.execute_in_process`, with the run's origin, without which the UI cannot execute it again.
+    KeyboardInterrupt where Ctrl-C came meanwhile: Dagster takes it for a failed step, or for nothing.
     """
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name="volassets.definitions")
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="volassets")
@@ -311,7 +311,8 @@ def _execute(
         asset_selection=frozenset(dg.AssetKey(name) for name in assets),
         remote_job_origin=RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job.name),
     )
-    return execute_run(InMemoryJob(job), run, instance).all_events
+    with interruptible():
+        return execute_run(InMemoryJob(job), run, instance).all_events
 
 
 def _note_failure(result: Result, progress: Progress) -> None:
@@ -319,9 +320,3 @@ def _note_failure(result: Result, progress: Progress) -> None:
         where = "" if progress.month is None else f"{progress.month:%Y-%m}"
         # What follows from a failure fails too: the first one is the reason.
         result.failures.setdefault((progress.ticker, where), f"{progress.stage}: {progress.error}")
-
-
-def _is_interruption(event: dg.DagsterEvent) -> bool:
-    """Return whether Ctrl-C ended the run: Dagster takes it for a failure and would let the next run start."""
-    error = event.job_failure_data.error if event.is_job_failure else None
-    return error is not None and error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
