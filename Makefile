@@ -15,8 +15,8 @@ run: $(VENV)/.installed
 	$(BIN)/volassets run --ticker '^GSPC' --ticker '^IXIC' --from 2016-01 --to 2018-12 --models $(MODELS)
 
 # The longest files first, as conftest.py orders them; one thread in each worker, because threads of several workers wait
-# for each other on the same cores.
-PYTEST = env -u VOLASSETS_HOME OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# for each other on the same cores. Compiled files are kept, else each of the many processes compiles everything again.
+PYTEST = env -u VOLASSETS_HOME -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 WORKERS ?= auto
 
 # Without those marked slow: whole runs, servers, networks. CI runs `make test-all`.

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -27,13 +28,21 @@ import pytest
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+# Below those that systems give to connections, in another order in each process.
+PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free, and is returned once in a process.
+
+    Not one that the system chooses: a server needs seconds until it listens, and meanwhile the system gives such a port
+    to whoever connects somewhere.
+    """
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise RuntimeError("every port has been given out")
 
 
 def answers(port: int) -> bool:

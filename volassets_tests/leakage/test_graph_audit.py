@@ -41,6 +41,7 @@ def _small_settings(names: tuple[str, ...], **fields: object) -> Settings:
     return Settings(models=names, model_sections=sections, **fields)
 
 
+@pytest.mark.slow
 def test_the_graph_passes_with_every_model(bars):
     settings = _small_settings(Settings().models, importance="monthly")
     result = audit_ticker("^GSPC", bars, settings, month=MONTH)

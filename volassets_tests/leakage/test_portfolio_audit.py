@@ -63,7 +63,8 @@ def audited(folder: Path, **values: object) -> AuditResult:
         return audit_stored_portfolio(context, "book")
 
 
-@pytest.mark.parametrize("model", ["auto", pytest.param("best", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["auto", "best"])
 def test_a_book_passes(folder: Path, model: str) -> None:
     result = audited(folder, portfolio_model=model)
     assert result.passed, result.text()

@@ -26,6 +26,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return load_settings(tmp_path / "home", {**own, "minimum_history": 400, "start_month": "2006-07"})
 
 
+@pytest.mark.slow
 def test_later_months_are_named_until_they_are_computed(settings: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "dagster"
     folder.mkdir()

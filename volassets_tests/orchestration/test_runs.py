@@ -156,6 +156,7 @@ def test_importance_outside_january_is_recorded_as_nothing_to_compute(
     assert open_warehouse(settings).read("feature_importance").empty
 
 
+@pytest.mark.slow
 def test_a_partition_shows_its_own_numbers_and_the_newest_comes_last(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
@@ -206,6 +207,7 @@ def _run(settings: Settings, *models: str, to: pd.Timestamp = OCTOBER) -> Result
     return runner.run(runner.prepare(request), request, lambda _step: None)
 
 
+@pytest.mark.slow
 def test_models_of_one_run_do_not_shrink_the_comparison(settings: Settings) -> None:
     assert not _run(settings).failures
     store = open_warehouse(settings)

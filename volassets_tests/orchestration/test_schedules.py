@@ -242,6 +242,7 @@ def test_the_same_tick_gives_the_same_run_keys(download: Callable[..., Settings]
     assert not {request.run_key for request in first} & {request.run_key for request in later}
 
 
+@pytest.mark.slow
 def test_a_year(download: Callable[..., Settings], instance: dg.DagsterInstance) -> None:
     """Month starts on holidays and weekends, a machine that is off, a ticker added, one removed, a dead source."""
     machine, two = Machine(instance), download("A", "B")

@@ -77,6 +77,7 @@ def findings(settings: Settings, ticker: str) -> list[str]:
     return rows.loc[rows["check_name"] == "covariate", "message"].tolist()
 
 
+@pytest.mark.slow
 def test_a_run_stores_it_and_fits_again_only_who_uses_it(settings_for: Callable[..., Settings], prices: Path) -> None:
     run(settings_for(), "AAA", "BBB")
     before = {name: hashes(settings_for(), name) for name in ("AAA", "BBB")}
@@ -141,7 +142,7 @@ def test_a_missing_or_bad_one_is_said_and_stops_nobody(
     assert newest[["cov_fear_level", "cov_fear_change", "cov_fear_change_5"]].tolist() == [0.0, 0.0, 0.0]
     # Set right, the finding goes and the features come.
     closes(8).to_csv(prices / "FEAR.csv")
-    run(settings, "AAA", "BBB")
+    run(settings, "AAA")
     assert findings(settings, "AAA") == []
     assert open_warehouse(settings).read("realized_vol_features", ticker="AAA")["cov_fear_change"].iloc[-1] != 0
 

@@ -190,6 +190,7 @@ def test_the_audit_covers_a_model_over_all_tickers(settings: Settings, simulated
     assert fits["rows"].min() == 2  # gjr and pooled_mean
 
 
+@pytest.mark.slow
 def test_the_audit_catches_a_new_step_that_looks_ahead(
     settings: Settings, simulated_bars, monkeypatch: pytest.MonkeyPatch
 ) -> None:

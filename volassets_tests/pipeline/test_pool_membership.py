@@ -71,6 +71,7 @@ def forecasts_of(settings: Settings, tickers: Sequence[str]) -> pd.DataFrame:
     return rows.sort_values(KEY, ignore_index=True)
 
 
+@pytest.mark.slow
 def test_a_later_ticker_is_forecast_and_changes_nothing_until_asked(place: Path) -> None:
     first = settings_of(place, ("AAA", "BBB"))
     run(first)

@@ -43,6 +43,7 @@ def rows(home: Path, sql: str) -> pd.DataFrame:
         return connection.execute(sql).df()
 
 
+@pytest.mark.slow
 def test_a_coin_of_an_old_home_is_stale_with_the_reason_and_a_stock_is_not(home: Path) -> None:
     months = ("--from", "2008-04", "--to", "2008-05")
     assert call("run", "--ticker", COIN, *months).exit_code == 0
