@@ -32,7 +32,7 @@ def test_a_command_reads_the_message(tmp_path):
     assert json.loads((tmp_path / "got").read_text()) == {"text": "a line"}
 
 
-def test_nobody_is_told_without_a_setting_and_notify_wins_over_webhook(tmp_path):
+def test_nobody_is_notified_without_a_setting_and_notify_wins_over_webhook(tmp_path):
     assert notify(Settings(), {"text": "a line"}) == ""
     command = reader(tmp_path, "open(sys.argv[1], 'w').write(text)")
     assert notify(Settings(notify=command, webhook="http://127.0.0.1:9/"), {"text": "a line"}) == ""

@@ -44,7 +44,7 @@ def fill(settings, returns: dict[str, float], limit: float = -0.02, tail: str = 
         )
 
 
-def test_a_return_beyond_the_newest_value_at_risk_is_told_by_level(settings):
+def test_a_return_beyond_the_newest_value_at_risk_is_reported_by_level(settings):
     fill(settings, {"AAA": -0.025, "BBB": -0.01})
     with Context(settings) as context:
         (line,) = violations(context, ["AAA", "BBB"])
