@@ -209,9 +209,19 @@ def test_where_nothing_can_be_kept_it_compiles_in_memory_with_a_line(
     assert all("compiling in memory" in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any directory")
-def test_a_directory_without_the_right_to_write_is_no_obstacle(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder.mkdir(mode=0o500)
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Rights of an ordinary user inside the test: root may write to any directory."""
+    before, nobody = os.geteuid(), 65534
+    if before == 0:
+        os.seteuid(nobody)
+    yield
+    os.seteuid(before)
+
+
+def test_a_directory_without_the_right_to_write_is_no_obstacle(
+    folder: Path, ordinary_user: None, caplog: pytest.LogCaptureFixture
+) -> None:
     assert hits() == (0, 1)
     assert "compiling in memory" in caplog.text
 
