@@ -14,6 +14,7 @@ import pandas as pd
 from volassets.errors import InputError
 
 MINIMUM_OUTCOMES = 50
+_BOUNDS = pd.Index(["lower", "upper"])
 
 
 def adaptive_intervals(
@@ -58,17 +59,17 @@ def adaptive_intervals(
         If an origin is not in the index of `target`.
     """
     forecasts = variances.to_numpy(dtype=np.float64)
-    labels = target.reindex(variances.index).to_numpy(dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = np.log(labels / forecasts)
     rows = target.index.get_indexer(variances.index)
     if (rows < 0).any():
         raise InputError(f"origin {variances.index[rows < 0][0]} is not in the target's index: pass every bar's label.")
+    labels = target.to_numpy(dtype=np.float64)[rows]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.log(labels / forecasts)
     # First position whose row is at least `horizon` rows later: there the outcome becomes known.
     known_at = np.searchsorted(rows, rows + horizon)
     lower, upper = _steered_quantiles(errors.tolist(), known_at.tolist(), 1.0 - level, step, window)
     bounds = forecasts[:, None] * np.exp(np.column_stack([lower, upper]))
-    return pd.DataFrame(bounds, index=variances.index, columns=["lower", "upper"])
+    return pd.DataFrame(bounds, index=variances.index, columns=_BOUNDS)
 
 
 def _steered_quantiles(

@@ -40,13 +40,15 @@ def make_window(
     selection: pd.DataFrame | None = None,
     members: Mapping[str, FittedModel] | None = None,
     sessions_per_year: int = TRADING_DAYS,
+    ratio: float | None = None,
 ) -> Window:
     """Return the training window of a month, from a feature table of any length; fields as in `Window`.
 
-    Rows dated on or after the cut-off are dropped first, so nothing in the result depends on them.
+    Rows dated on or after the cut-off are dropped first, so nothing in the result depends on them. `ratio` is the
+    month's proxy ratio where it is known already.
     """
     training = training_rows(features, month)
-    ratio = month_ratio(training, month)
+    ratio = month_ratio(training, month) if ratio is None else ratio
     return Window(ticker, month, training, tuple(horizons), ratio, selection, dict(members or {}), sessions_per_year)
 
 

@@ -53,13 +53,14 @@ def unrecorded(
 ) -> dict[str, list[Partition]]:
     """Return the complete partitions that Dagster does not know with their version, as after a kill, by step."""
     found: dict[str, list[Partition]] = {}
-    for step in steps:
-        known = recorded.get(step.name, {})
-        for partition in partitions.get(step.name, ()):
-            if state.completeness(step, partition) != COMPLETE:
-                continue
-            if known.get(partition.key) != data_version(state, step, partition):
-                found.setdefault(step.name, []).append(partition)
+    with state.context.warehouse.reading():
+        for step in steps:
+            known = recorded.get(step.name, {})
+            for partition in partitions.get(step.name, ()):
+                if state.completeness(step, partition) != COMPLETE:
+                    continue
+                if known.get(partition.key) != data_version(state, step, partition):
+                    found.setdefault(step.name, []).append(partition)
     return found
 
 

@@ -118,13 +118,14 @@ def describe(
     """
     good = [item for item in items if not item.failures and not item.nothing]
     tickers = list(dict.fromkeys(item.partition.ticker for item in good))
-    numbers, counts = _numbers(state, step, tickers), _row_counts(state, step, tickers)
     described: dict[Partition, dict[str, Any]] = {}
-    for item in good:
-        own = described[item.partition] = {"dagster/row_count": counts.get(item.partition, item.rows)}
-        own["state"] = _state_of(item)
-        own.update(numbers.get(item.partition, {}))
-        own.update(_DETAILS.get(step.name, _nothing)(state, item))
+    with state.context.warehouse.reading():
+        numbers, counts = _numbers(state, step, tickers), _row_counts(state, step, tickers)
+        for item in good:
+            own = described[item.partition] = {"dagster/row_count": counts.get(item.partition, item.rows)}
+            own["state"] = _state_of(item)
+            own.update(numbers.get(item.partition, {}))
+            own.update(_DETAILS.get(step.name, _nothing)(state, item))
     drawn = with_pictures and len(tickers) <= PAGES_AT_ONCE
     if drawn:
         for partition, chart in small_charts.of_partitions(state, step, list(described)).items():

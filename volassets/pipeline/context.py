@@ -248,6 +248,7 @@ class TickerContext:
         self.ticker, self.bars = ticker, context.bars(ticker)
         self.index, self.calendar = pd.DatetimeIndex(self.bars.index), context.calendar(ticker)
         self._context = context
+        self._gaps: dict[tuple[pd.Timestamp, int], str] = {}
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
@@ -274,6 +275,12 @@ class TickerContext:
 
     def gap(self, month: pd.Timestamp, needs: int) -> str:
         """Return why no fit on `needs` bars can be made for `month`; empty where it can."""
+        # Asked for every cell of the month, several times a run.
+        if (month, needs) not in self._gaps:
+            self._gaps[month, needs] = self._gap(month, needs)
+        return self._gaps[month, needs]
+
+    def _gap(self, month: pd.Timestamp, needs: int) -> str:
         if self.no_bars:
             return self.no_bars
         before = training_length(self.index, month)
@@ -291,8 +298,9 @@ class TickerContext:
 
     def halt(self, month: pd.Timestamp) -> str:
         """Return that no bar leads to a session of `month`; empty where one does."""
-        text = f"no bar of {self.ticker} has its next session in {month:%Y-%m}: it was not traded"
-        return "" if self.fingerprints.has_origins(month) else text
+        if self.fingerprints.has_origins(month):
+            return ""
+        return f"no bar of {self.ticker} has its next session in {month:%Y-%m}: it was not traded"
 
 
 def _measured(bars: pd.DataFrame) -> pd.DataFrame:

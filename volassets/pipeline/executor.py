@@ -66,7 +66,8 @@ class Executor:
         """Add what the checks of the step find; a blocking one fails its partition."""
         places = [item.partition for item in done if not item.failures and not item.nothing]
         for check in (each for each in step.checks if not each.of_now):
-            found = check.find(self._state, places) if places else {}
+            with self._context.warehouse.reading():
+                found = check.find(self._state, places) if places else {}
             for item in done:
                 if item.partition not in found:
                     continue
@@ -82,6 +83,8 @@ class Executor:
 
     def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
         done = {partition: PartitionResult(step, partition) for partition in partitions}
+        tables = self._context.warehouse.schema.tables
+        self._state.stored_hashes.load(name for name in (step.table, *step.upstream) if name in tables)
         if not self._force and not all(
             self._state.is_current(step, partition, model) for partition in partitions for model in self._variants(step)
         ):
@@ -165,7 +168,8 @@ class Executor:
                 # Another run may have computed some since they were planned.
                 todo[name].cells = [cell for cell in todo[name].cells if self._differs(step, *cell)]
             places = list(dict.fromkeys(place for name in free for place, *_ in todo[name].cells))
-            rows = step.load(self._state, places) if places else {}
+            with self._context.warehouse.reading():
+                rows = step.load(self._state, places) if places else {}
             for name in free:
                 entry = todo[name]
                 entry.left = len(entry.cells)
@@ -230,8 +234,13 @@ class Executor:
     def _outdated(self, step: Step, place: Partition, model: Model | None, rows: Mapping[str, pd.DataFrame]) -> str:
         """Return which upstream row has changed since it was found right; empty where none has."""
         for table, _, source, expected in step.requires(self._state, place, model):
-            found = rows[table] if table in rows else pd.DataFrame({"data_hash": []})
-            hashes = set(found.loc[found["model"] == source, "data_hash"] if source else found["data_hash"])
+            hashes: set[str] = set()
+            if table in rows:
+                # As Python objects: comparing columns of text cost more than the rest of a job.
+                found = rows[table]
+                listed = found["data_hash"].tolist()
+                names = found["model"].tolist() if source else [source] * len(listed)
+                hashes = {value for name, value in zip(names, listed, strict=True) if name == source}
             if hashes != {expected}:
                 return f"{table} of {place.label} was changed by another run: run again"
         return ""

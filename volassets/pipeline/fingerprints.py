@@ -134,6 +134,7 @@ class Fingerprints:
         self._bars = PrefixHashes(np.column_stack([self._index.asi8.astype(np.float64), values]))
         self._months: dict[pd.Timestamp, tuple[str, str, str, int]] = {}
         self._fits: dict[tuple[tuple[str, ...], pd.Timestamp], str] = {}
+        self._in_use: dict[pd.Timestamp, int] = {}
 
     def _features_of(self, rows: int) -> str:
         # Tables that 0.1.0 computed stay valid as long as its rules and today's give the same bits.
@@ -186,8 +187,11 @@ class Fingerprints:
 
     def _rows_in_use(self, month: pd.Timestamp) -> int:
         """Return how many rows there are up to the month's last origin, as `timing.origins_of_month` has it."""
-        first, last = np.searchsorted(self._targets, [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()])
-        return int(last) if last > first else 0
+        if month not in self._in_use:
+            ends = [month.to_datetime64(), (month + ONE_MONTH).to_datetime64()]
+            first, last = np.searchsorted(self._targets, ends)
+            self._in_use[month] = int(last) if last > first else 0
+        return self._in_use[month]
 
     def has_origins(self, month: pd.Timestamp) -> bool:
         """Whether some bar's next session lies in `month`, so that the month has forecasts."""

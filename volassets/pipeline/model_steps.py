@@ -216,7 +216,10 @@ def window_of(inputs: Inputs, model: Model, members: Mapping[str, FittedModel] |
     selection = inputs.rows[SELECTION].set_index("feature") if model.uses_selection else None
     horizons = inputs.settings.horizons
     sessions = inputs.calendar.sessions_per_year
-    return make_window(inputs.partition.ticker, inputs.month, inputs.table, horizons, selection, members, sessions)
+    place = inputs.partition.ticker, inputs.month
+    window = make_window(*place, inputs.table, horizons, selection, members, sessions, inputs.ratios.get(place))
+    inputs.ratios[place] = window.ratio
+    return window
 
 
 def fit_rows(inputs: Inputs) -> Output:

@@ -62,11 +62,12 @@ def plan(
         Whether cells that are right are computed again too.
     """
     listed: list[PlannedCell] = []
-    for step in steps:
-        if step.compute is not None:
-            places = partitions_of(step, months)
-            planned = [cell for place in places for cell in _plan_partition(state, step, place, force)]
-            listed += _with_later_months(state, step, places, planned) if step.chained else planned
+    with state.context.warehouse.reading():
+        for step in steps:
+            if step.compute is not None:
+                places = partitions_of(step, months)
+                planned = [cell for place in places for cell in _plan_partition(state, step, place, force)]
+                listed += _with_later_months(state, step, places, planned) if step.chained else planned
     return listed
 
 

@@ -35,6 +35,7 @@ from volassets.settings import Settings
 RISK, STEERING, BACKTESTS, OF_MODEL = "risk_forecasts", "risk_steering", "risk_backtests", "forecasts of"
 # A month has more sessions than this, so that so many months have residuals enough of their own.
 SESSIONS_OF_A_MONTH = 18
+_USED = ["refit_month", "horizon", "origin_date", "target_date", "variance"]
 _FORECASTS = """
     SELECT model, family, refit_month, horizon, origin_date, target_date, variance, data_hash FROM forecasts
     WHERE ticker = $ticker AND model IN (SELECT unnest($models)) ORDER BY model, refit_month, horizon, origin_date
@@ -245,7 +246,7 @@ def _load_risk(state: State, partitions: Sequence[Partition]) -> Mapping[Partiti
         places = [place for place in partitions if place.ticker == ticker]
         rows = context.warehouse.query(_FORECASTS, {"ticker": ticker, "models": list(context.models)})
         rows["refit_month"] = pd.to_datetime(rows["refit_month"]).astype("datetime64[ns]")
-        shared = {f"{OF_MODEL} {model}": part for model, part in rows.groupby("model", sort=False)}
+        shared = {f"{OF_MODEL} {model}": part[_USED] for model, part in rows.groupby("model", sort=False)}
         own = {
             (month, family): part
             for (month, family), part in rows[rows["refit_month"].isin([p.month for p in places])].groupby(
@@ -260,15 +261,13 @@ def _load_risk(state: State, partitions: Sequence[Partition]) -> Mapping[Partiti
 
 
 def _of_model(rows: Rows, model: Model) -> Rows:
-    """Return the rows of a month without the forecasts of other models, which its fits and steering do not need."""
+    """Return the rows of a month without the forecasts and fits of other models, which its cell does not need."""
     own = f"{OF_MODEL} {model.name}"
     if own not in rows:
         return rows
-    return {name: part for name, part in rows.items() if name == own or not _holds_forecasts(name)}
-
-
-def _holds_forecasts(name: str) -> bool:
-    return name.startswith(OF_MODEL) or name.endswith("_forecasts")
+    needed = (own, STEERING, f"{model.family}_fits")
+    combined = bool(model.member_names)
+    return {name: part for name, part in rows.items() if name in needed or (combined and name.endswith("_fits"))}
 
 
 def _stored_steering(

@@ -117,6 +117,7 @@ class State:
         if self.context.bars(ticker).empty:
             return {}
         fingerprints, current = self.context.ticker(ticker).fingerprints, {}
+        self.stored_hashes.load(f"{model.family}_forecasts" for model in self._registered)
         for model in self._registered:
             for month in self.months(f"{model.family}_forecasts", ticker, model.name):
                 stored = self.stored_hashes.hash(f"{model.family}_forecasts", Partition(ticker, month), model.name)

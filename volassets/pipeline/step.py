@@ -49,6 +49,8 @@ class Inputs:
         From the path of a checkpoint to its content.
     before : tuple of Partition and Output, or None
         Of a chained step: the cell of the same model that was computed just before.
+    ratios : dict
+        Proxy ratios c_m by ticker and month, that cells which are computed together need only once.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Inputs:
     read_file: Callable[[Any], bytes]
     before: tuple[Partition, Output] | None = None
     covariates: Sequence[Covariate] = ()
+    ratios: dict[tuple[str, pd.Timestamp], float] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:

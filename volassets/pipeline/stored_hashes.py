@@ -32,6 +32,14 @@ class StoredHashes:
             self._hashes[table] = self._read(table, self._tickers)
         return self._hashes[table]
 
+    def load(self, tables: Iterable[str]) -> None:
+        """Read the hashes of those of `tables` that are not known yet, over one connection."""
+        missing = [table for table in dict.fromkeys(tables) if table not in self._hashes]
+        if missing:
+            with self._warehouse.reading():
+                for table in missing:
+                    self.hashes(table)
+
     def hash(self, table: str, partition: Partition, model: str = "") -> str:
         """Return the hash of one stored cell; empty where it is not stored."""
         return self.hashes(table).get((partition, model), "")

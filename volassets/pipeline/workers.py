@@ -198,6 +198,7 @@ def compute_cells(job: Job) -> list[Result]:
     calendars = {ticker: named_calendar(name) for ticker, name in job.calendars.items()}
     results: list[Result] = []
     before: dict[str, tuple[Partition, Output]] = {}
+    ratios: dict[tuple[str, pd.Timestamp], float] = {}
     for cell in job.cells:
         start, output, error = time.perf_counter(), None, cell.problem
         model = cell.model.name if cell.model else ""
@@ -214,6 +215,7 @@ def compute_cells(job: Job) -> list[Result]:
                 read_file=lambda place: read_whole(f"{job.files}/{place}"),
                 before=before.get(model),
                 covariates=job.covariates,
+                ratios=ratios,
             )
             try:
                 output = _saved(job, job.compute(inputs))

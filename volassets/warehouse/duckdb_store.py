@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
@@ -32,6 +33,12 @@ LASTING = ("Permission denied", "No such file", "Is a directory", "Read-only fil
 PASSING_SECONDS = 5.0
 
 
+class _Held(threading.local):
+    """The connection that a thread's reads share while it is inside `reading`."""
+
+    connection: DuckDBPyConnection | None = None
+
+
 class _Passing(Exception):
     """A stranger is in the way; try again."""
 
@@ -51,6 +58,7 @@ class DuckDBWarehouse(Warehouse):
         super().__init__(settings, str(self.path))
         self._seconds = patience
         self._say = say
+        self._held = _Held()
 
     def _write(self, checked: Sequence[CheckedChange]) -> int:
         changed = 0
@@ -100,6 +108,13 @@ class DuckDBWarehouse(Warehouse):
         return before - self.path.stat().st_size
 
     def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        import duckdb
+
+        if self._held.connection is not None:
+            try:
+                return _answer(self._held.connection, sql, parameters)
+            except duckdb.Error as error:
+                raise self._unreadable(error) or error from None
         if not self.path.exists():
             with self._empty.cursor() as connection:
                 return _answer(connection, sql, parameters)
@@ -117,15 +132,22 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     def reading(self) -> Iterator[Warehouse]:
-        """Yield the store as of one moment, over one connection; writers wait until it is given back."""
+        """Yield the store as of one moment: what this thread reads goes over one connection, and writers wait for it.
+
+        A block inside another one reads over the outer one's.
+        """
         # Opening the file is most of the cost of a small read.
-        if not self.path.exists():
+        if self._held.connection is not None or not self.path.exists():
             yield self
             return
         with self._reading() as connection:
             # Many small reads in a row: threads cost an eighth more processor and save no time.
             connection.execute("SET threads = 1")
-            yield _Held(self, connection)
+            self._held.connection = connection
+            try:
+                yield self
+            finally:
+                self._held.connection = None
 
     @contextmanager
     def _reading(self) -> Iterator[DuckDBPyConnection]:
@@ -144,6 +166,8 @@ class DuckDBWarehouse(Warehouse):
         """Yield a connection inside a transaction on the current schema; commit at the end, or nothing happened."""
         import duckdb
 
+        if self._held.connection is not None:
+            raise RuntimeError("a write inside `reading` would wait for itself: write after the block")
         self._create()
         try:
             with self.connect(read_only=False) as connection:
@@ -304,17 +328,6 @@ def hide_progress_bar(connection: DuckDBPyConnection) -> None:
     # In a notebook without ipywidgets there is no bar, and DuckDB refuses to switch it off.
     with suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
-
-
-class _Held(DuckDBWarehouse):
-    """A store whose reads all go through one open connection."""
-
-    def __init__(self, store: DuckDBWarehouse, connection: DuckDBPyConnection) -> None:
-        self.__dict__.update(vars(store))
-        self._connection = connection
-
-    def _select(self, sql: str, parameters: Any, equals: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        return _answer(self._connection, sql, parameters)
 
 
 def _answer(connection: DuckDBPyConnection, sql: str, parameters: Any) -> pd.DataFrame:

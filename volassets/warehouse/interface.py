@@ -135,7 +135,10 @@ class Warehouse(ABC):
 
     @contextmanager
     def reading(self) -> Iterator[Warehouse]:
-        """Yield a store to read from many times in a row: of one moment and without opening again, where it can."""
+        """Yield this store to read from many times in a row: of one moment and without opening again, where it can.
+
+        Nothing may be written inside the block.
+        """
         yield self
 
     @abstractmethod
