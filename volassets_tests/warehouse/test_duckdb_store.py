@@ -303,3 +303,20 @@ def test_a_home_that_cannot_be_written_is_named(settings_for: Callable[..., Sett
     warehouse = DuckDBWarehouse(settings)
     with pytest.raises(StoreError, match=r"cannot be created.*choose another home"):
         warehouse.write(Upsert("raw_prices", price_rows()))
+
+
+def test_reads_in_a_block_share_a_connection_of_their_thread(settings: Settings) -> None:
+    warehouse, opened = store(settings), []
+    open_file = warehouse._open
+    warehouse._open = lambda *given: opened.append(1) or open_file(*given)  # type: ignore[assignment, func-returns-value]
+    with warehouse.reading() as outer, warehouse.reading() as inner:
+        assert stored_hash(outer) == stored_hash(inner) == stored_hash(warehouse) == ["h1"]
+        assert len(opened) == 1
+        other = threading.Thread(target=stored_hash, args=(warehouse,))
+        other.start()
+        other.join()
+        assert len(opened) == 2
+        with pytest.raises(RuntimeError, match="after the block"):
+            write_fit(warehouse, "h2")
+    write_fit(warehouse, "h2")
+    assert stored_hash(warehouse) == ["h2"]
