@@ -42,6 +42,7 @@ _GROUPED = {
     ",": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?([eE][+-]?\d+)?", re.ASCII),
     ".": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?", re.ASCII),
 }
+_BARE = re.compile(r"[0-9.-]*")
 _GAPS = re.compile(r"(?<=\d)['’\u00a0\u202f ](?=\d{3}(?!\d))")
 
 
@@ -232,6 +233,9 @@ def _refuse_times(table: Table) -> None:
 def _plain_numbers(table: Table, separator: str) -> None:
     """Rewrite the number cells with a decimal point and nothing else, where they allow one reading only."""
     names = [name for name in NUMBERS if name in table.columns]
+    # Most files have nothing to rewrite; to look at every cell takes a third of the time of reading them.
+    if _BARE.fullmatch("".join(cell for name in names for cell in table.columns[name])):
+        return
     for name in names:
         cells = [_GAPS.sub("", cell) for cell in table.columns[name]]
         signed = [cell for cell in cells if cell.lower() not in _MISSING]
