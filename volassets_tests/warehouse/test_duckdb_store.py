@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -308,9 +309,15 @@ def test_a_home_that_cannot_be_written_is_named(settings_for: Callable[..., Sett
 def test_reads_in_a_block_share_a_connection_of_their_thread(settings: Settings) -> None:
     warehouse, opened = store(settings), []
     open_file = warehouse._open
-    warehouse._open = lambda *given: opened.append(1) or open_file(*given)  # type: ignore[assignment, func-returns-value]
+
+    def count(*given: Any) -> Any:
+        opened.append(1)
+        return open_file(*given)
+
+    warehouse._open = count  # type: ignore[assignment, method-assign]
     with warehouse.reading() as outer, warehouse.reading() as inner:
-        assert stored_hash(outer) == stored_hash(inner) == stored_hash(warehouse) == ["h1"]
+        assert outer is inner is warehouse
+        assert stored_hash(warehouse) == stored_hash(warehouse) == ["h1"]
         assert len(opened) == 1
         other = threading.Thread(target=stored_hash, args=(warehouse,))
         other.start()
