@@ -232,6 +232,10 @@ class DuckDBWarehouse(Warehouse):
                 yield connection
             except duckdb.Error as error:
                 raise self._unreadable(error) or error from None
+            except RuntimeError as error:
+                # After a signal DuckDB goes on with the statement, and would be waited for where it is closed.
+                connection.interrupt()
+                raise _interruption(error) or error from None
 
     def backup(self, file: Path) -> None:
         """Copy the database, as of one moment, to `file`."""
@@ -385,3 +389,9 @@ def put_in_place(source: Path, destination: Path, before: Callable[[], None] = l
             before()
     except OSError as error:
         raise StoreError(f"{destination} cannot be written: {error}. It is as it was.") from None
+
+
+def _interruption(error: RuntimeError) -> BaseException | None:
+    """Return what a signal raised while a statement ran, which DuckDB passes on as an error of its own."""
+    cause = error.__cause__ or error.__context__
+    return None if cause is None or isinstance(cause, Exception) else cause

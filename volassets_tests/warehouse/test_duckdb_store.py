@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -327,3 +329,33 @@ def test_reads_in_a_block_share_a_connection_of_their_thread(settings: Settings)
             write_fit(warehouse, "h2")
     write_fit(warehouse, "h2")
     assert stored_hash(warehouse) == ["h2"]
+
+
+class Stopped(BaseException):
+    """What a signal handler may raise instead of KeyboardInterrupt, as Dagster's does."""
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Stopped])
+@pytest.mark.parametrize("in_a_block", [False, True])
+def test_a_signal_within_a_query_is_the_interruption_that_it_is(
+    settings: Settings, kind: type[BaseException], in_a_block: bool
+) -> None:
+    def stop(*_: object) -> None:
+        raise kind
+
+    warehouse = store(settings)
+    before = signal.signal(signal.SIGINT, stop)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    long = "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range * b.range % 7 = 3"
+    try:
+        timer.start()
+        with pytest.raises(kind):
+            if in_a_block:
+                with warehouse.reading() as held:
+                    held.query(long)
+            else:
+                warehouse.query(long)
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+    assert stored_hash(warehouse) == ["h1"]
