@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -349,12 +350,8 @@ def test_a_signal_within_a_query_is_the_interruption_that_it_is(
     long = "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range * b.range % 7 = 3"
     try:
         timer.start()
-        with pytest.raises(kind):
-            if in_a_block:
-                with warehouse.reading() as held:
-                    held.query(long)
-            else:
-                warehouse.query(long)
+        with pytest.raises(kind), warehouse.reading() if in_a_block else nullcontext(warehouse) as asked:
+            asked.query(long)
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
