@@ -7,6 +7,8 @@ used here `merged` (what the head reads: the encoding, then `static`), `hidden`,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from volassets.models.vector_loops import (
@@ -121,3 +123,13 @@ def take_step(weights, gradient, averaged, moments, number, planned, weight_deca
         descend(weights[s], gradient[s], moments[0, s], moments[1, s], number, rate, weight_decay, clip)
         if share:
             approach(averaged[s], weights[s], np.float32(share))
+
+
+def smallest_epoch(space: Any, encoder: int) -> tuple[Any, ...]:
+    """Return arguments of `train_epoch` for one network of one feature in all; `encoder` counts its parameters."""
+    shapes = ((2, 1, 2), (1, 2), (1, 2), (1, 2))
+    rows = tuple(np.zeros(shape, np.float32) for shape in shapes)
+    parameters = 1 * 3 + 1 + 1 + 1 + encoder
+    weights, averaged = np.zeros((2, 1, parameters), np.float32)
+    moments, factors = np.zeros((2, 1, parameters), np.float32), np.ones((1, 4, 2), np.float32)
+    return space, space, rows, factors, 1, weights, averaged, moments, np.full((2, 2), 0.5), (0, 0.0, 1.0)

@@ -28,6 +28,7 @@ from volassets.models.stacked_kernels import (
     label_scales,
     load_labels,
     qlike,
+    smallest_epoch,
     take_step,
 )
 from volassets.models.vector_loops import ONE, ZERO, add, copy, inline, inner, multiply, softmax
@@ -287,9 +288,4 @@ def train_epoch(space, rest, rows, factors, size, weights, averaged, moments, sc
 def smallest_arguments() -> tuple[Any, ...]:
     """Return arguments of `train_epoch` for one network of width one, to compile it with."""
     space = Space.of(days=2, channels=1, width=1, heads=1, static=1, head=1, horizons=1, n=1)
-    shapes = ((2, 1, 2), (1, 2), (1, 2), (1, 2))
-    rows = tuple(np.zeros(shape, np.float32) for shape in shapes)
-    parameters = 1 * 3 + 1 + 1 + 1 + space.d_weights.size
-    weights, averaged = np.zeros((2, 1, parameters), np.float32)
-    moments, factors = np.zeros((2, 1, parameters), np.float32), np.ones((1, 4, 2), np.float32)
-    return space, space, rows, factors, 1, weights, averaged, moments, np.full((2, 2), 0.5), (0, 0.0, 1.0)
+    return smallest_epoch(space, space.d_weights.size)
