@@ -96,8 +96,7 @@ class DuckDBWarehouse(Warehouse):
             connection.execute("CHECKPOINT")
             try:
                 with replacing(self.path) as draft:
-                    with duckdb.connect(str(draft)) as fresh:
-                        self.schema.apply(fresh)
+                    self.schema.create(draft)
                     copy_tables(connection, draft, list(self.schema.tables))
                     connection.close()
             except (OSError, duckdb.Error) as error:
@@ -193,9 +192,8 @@ class DuckDBWarehouse(Warehouse):
             with self._locked():
                 if self.path.exists():
                     return
-                with replacing(self.path) as new, duckdb.connect(str(new)) as connection:
-                    self.schema.apply(connection)
-                    connection.close()
+                with replacing(self.path) as new:
+                    self.schema.create(new)
         except (OSError, duckdb.Error) as error:
             raise StoreError(
                 f"{self.path} cannot be created: {error}. Make the directory writable, or choose another home with "

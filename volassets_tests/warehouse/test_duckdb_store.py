@@ -62,6 +62,26 @@ def stranger(path: Path, how: str, seconds: float, until_closed: bool = False) -
     return process
 
 
+def test_every_new_database_of_a_process_is_its_own_and_like_the_first(
+    settings: Settings, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{name}.duckdb" for name in "abc"]
+    others = settings_for("duckdb", lags=(1, 2, 3, 30))
+    for file, chosen in zip(files, (settings, settings, others), strict=True):
+        DuckDBWarehouse(chosen, path=file).write(Replacement("garch_fits", fit_rows(), cells(fit_rows())))
+    write_fit(DuckDBWarehouse(settings, path=files[1]), "h2")
+    described, columns = [], []
+    for file in files:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            sql = "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
+            described.append(connection.execute(sql).fetchall())
+            columns.append({row[:2] for row in described[-1]})
+    assert described[0] == described[1]
+    assert len(described[0]) > 500
+    assert columns[2] - columns[0]
+    assert [stored_hash(DuckDBWarehouse(settings, path=file)) for file in files[:2]] == [["h1"], ["h2"]]
+
+
 def test_nothing_is_created_by_reading(settings: Settings) -> None:
     warehouse = DuckDBWarehouse(settings)
     warehouse.read("fits")
