@@ -279,6 +279,16 @@ def test_the_code_location_loads_no_model_library(tmp_path):
     assert not loaded_by(statement, tmp_path) & heavy
 
 
+def test_bundled_prices_load_no_model_library(tmp_path):
+    heavy = {"torch", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance"}
+    statement = (
+        "from volassets.market.bundled import BundledSource\n"
+        "for name in ('^GSPC', '^IXIC', '^VIX', 'AAPL'):\n"
+        "    assert len(BundledSource().fetch(name)) > 1000"
+    )
+    assert not loaded_by(statement, tmp_path) & heavy
+
+
 @cache
 def requirements() -> dict[str, Requirement]:
     parser = configparser.ConfigParser()
