@@ -104,12 +104,12 @@ def risk_rows(inputs: Inputs) -> Output:
     needed = _needs_fit(inputs.settings, inputs.model, len(forecasts.earlier_months))
     refits = Refits()
     fit = fitted(inputs, inputs.model, refits) if needed else None
-    found = []
-    for horizon in forecasts.horizons:
-        month = forecasts.month(horizon, inputs.month)
-        if fit is not None:
-            month = _with_fit(month, fit, inputs, forecasts.dates)
-        found += [(horizon, risk) for risk in month_risk(month, rules, before.get(horizon, {}))]
+    months = [forecasts.month(horizon, inputs.month) for horizon in forecasts.horizons]
+    if fit is not None:
+        months = _with_fit(months, fit, inputs, forecasts.dates)
+    found = [
+        (month.horizon, risk) for month in months for risk in month_risk(month, rules, before.get(month.horizon, {}))
+    ]
     ends = pd.DataFrame([steering_row(*risk, forecasts.dates) for risk in found])
     return Output({RISK: forecasts.rows(found), STEERING: ends}, refits.files, refits.log)
 
@@ -175,16 +175,28 @@ class _ModelForecasts:
         )
 
 
-def _with_fit(month: MonthForecasts, fit: Fit, inputs: Inputs, dates: np.ndarray) -> MonthForecasts:
-    """Return the month with the degrees of freedom of its fit, and its in-sample residuals where they are needed."""
-    residuals = np.empty(0)
-    if missing_residuals(month):
-        last = max(int(month.rows[0]) - month.horizon + 1, 0)
-        origins = slice(max(last - START, 0), last)
-        variance = inputs.model.forecast(fit, inputs.table, pd.DatetimeIndex(dates[origins]))[month.horizon]
-        residuals = standardised(month.outcome[origins], variance.to_numpy(np.float64), month.horizon)
-        residuals = residuals[np.isfinite(residuals)]
-    return replace(month, in_sample=residuals, degrees=float(fit.parameters.get("nu") or "nan"))
+def _with_fit(months: Sequence[MonthForecasts], fit: Fit, inputs: Inputs, dates: np.ndarray) -> list[MonthForecasts]:
+    """Return a month's horizons with the degrees of freedom of its fit, and its in-sample residuals where needed."""
+    ends = {
+        month.horizon: max(int(month.rows[0]) - month.horizon + 1, 0) for month in months if missing_residuals(month)
+    }
+    degrees = float(fit.parameters.get("nu") or "nan")
+    if not ends:
+        return [replace(month, degrees=degrees) for month in months]
+    # One forecast serves all horizons: its origins differ by some sessions only.
+    first, last = max(min(ends.values()) - START, 0), max(ends.values())
+    variance = inputs.model.forecast(fit, inputs.table, pd.DatetimeIndex(dates[first:last]))
+    found = []
+    for month in months:
+        residuals = np.empty(0)
+        if month.horizon in ends:
+            end = ends[month.horizon]
+            origins = slice(max(end - START, 0), end)
+            own = variance[month.horizon].to_numpy(np.float64)[origins.start - first : end - first]
+            residuals = standardised(month.outcome[origins], own, month.horizon)
+            residuals = residuals[np.isfinite(residuals)]
+        found.append(replace(month, in_sample=residuals, degrees=degrees))
+    return found
 
 
 def _steering_before(inputs: Inputs, forecasts: _ModelForecasts, rules: Rules) -> dict[int, Steerings]:
