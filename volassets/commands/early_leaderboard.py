@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import click
 
 from volassets.models.protocol import Model
+from volassets.models.registry import MODELS
 from volassets.pipeline.progress import Listener, Progress
 from volassets.reporting.console import print_frame
 from volassets.settings import Settings
@@ -27,7 +28,9 @@ QUICK_LEADERBOARD = """
 
 
 class EarlyLeaderboard:
-    """Passes the progress of a run on, and prints the quick models' scores once, before its first network.
+    """Passes the progress of a run on, and prints the quick models' scores once, as soon as all of them are there.
+
+    Where the last of them had nothing to compute, that is with the first cell of a network.
 
     Parameters
     ----------
@@ -45,6 +48,7 @@ class EarlyLeaderboard:
         self._quick = [model.name for model in quick]
         self._quick_steps = {f"{model.family}_forecasts" for model in quick}
         self._network_steps = {f"{model.family}_fits" for model in networks}
+        self._last_step = _last_quick_step(alone)
         self._due = False
 
     def __call__(self, progress: Progress) -> None:
@@ -54,6 +58,9 @@ class EarlyLeaderboard:
             self._print()
         self._due = self._due or progress.stage in self._quick_steps
         self._listener(progress)
+        if self._network_steps and progress.stage == self._last_step and progress.done == progress.total > 0:
+            self._due, self._network_steps = False, set()
+            self._print()
 
     def _print(self) -> None:
         values = {"tickers": self._tickers, "models": self._quick}
@@ -63,3 +70,16 @@ class EarlyLeaderboard:
         print_frame(board.head(SHOWN_ROWS), title="h = 1, before the networks")
         if len(board) > SHOWN_ROWS:
             click.echo(f"and {len(board) - SHOWN_ROWS} more at the end of the run")
+
+
+def _last_quick_step(models: Iterable[Model]) -> str:
+    """Return the last step that a run forecasts in before it fits a network, in the order of `model_steps`."""
+    chosen = {model.name: model for model in models if model.scope == "ticker_month"}
+    step = ""
+    for name in MODELS:
+        if name not in chosen:
+            continue
+        if chosen[name].kind == "pytorch":
+            break
+        step = f"{chosen[name].family}_forecasts"
+    return step

@@ -98,13 +98,15 @@ def test_quick_models_are_compared_before_the_first_network(home: Path) -> None:
     (home / "volassets.toml").write_text("[lstm]\nepochs = 1\nseeds = 1\n", "utf-8")
     asked = ("--ticker", "^GSPC", "--from", "2018-11", "--to", "2018-12")
     title = "h = 1, before the networks"
-    output = run(*asked, "--models", "naive,rolling_20,lstm").stdout
+    output = run(*asked, "--models", "naive,log_har,lstm").stdout
     early = output.index(title)
-    assert output.index("benchmark_forecasts ^GSPC 2018-12 4/4") < early < output.index("lstm_fits ^GSPC 2018-11 1/2")
+    assert output.index("linear_forecasts ^GSPC 2018-12 2/2") < early < output.index("lstm_fits ^GSPC 2018-11 1/2")
+    # At once, while the first network is trained, and not with the line after it.
+    assert output[:early].endswith("linear_forecasts ^GSPC 2018-12 2/2\n")
     rows = [line.split("│") for line in output[early:].split("2 rows")[0].splitlines() if line.startswith("│")]
     lines = {fields[2].strip(): fields for fields in rows}
     board = open_warehouse(load_settings()).query("SELECT * FROM leaderboard WHERE horizon = 1").set_index("model")
-    assert set(lines) == {"naive", "rolling_20"}
+    assert set(lines) == {"naive", "log_har"}
     for model, fields in lines.items():
         assert int(fields[3]) == board.loc[model, "n"]
         assert float(fields[4]) == pytest.approx(board.loc[model, "qlike"], abs=5e-5)
