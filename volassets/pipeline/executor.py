@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +15,7 @@ from volassets.models.protocol import Model
 from volassets.pipeline.cell_changes import changes_of
 from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.locks import wait_for_run, write_lock
-from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult
+from volassets.pipeline.partition_result import CommitPace, PartitionResult
 from volassets.pipeline.price_intake import take_bars
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.state import FEATURES, State
@@ -24,6 +25,7 @@ from volassets.pipeline.workers import CellJob, Job, Result, compute_cells, run_
 # Upstream rows are read for this many tickers in one statement.
 TICKERS_AT_ONCE = 20
 
+_Running = Iterator[tuple[Job, list[Result]]]
 _CellToCompute = tuple[Partition, Model | None, str]
 """A cell with the hash that it is to have."""
 
@@ -54,24 +56,36 @@ class Executor:
         self._failed: dict[tuple[str, Partition], str] = {}
 
     def run(self, steps: Sequence[Step], partitions: Mapping[str, Sequence[Partition]]) -> Iterator[PartitionResult]:
-        """Compute what is missing or stale of the partitions, by name of the step; yield each one when committed."""
+        """Compute what is missing or stale of the partitions, by name of the step; yield each one when committed.
+
+        The partitions of a step are yielded when the workers have the first jobs of the next one, so that the caller
+        records the one while they compute the other.
+        """
         self._context.load_bars({place.ticker for listed in partitions.values() for place in listed if place.ticker})
-        for step in steps:
-            wanted = list(dict.fromkeys(partitions.get(step.name, ())))
-            if wanted:
-                done = take_bars(self._context, step, wanted) if step.compute is None else self._run_step(step, wanted)
-                yield from self._examined(step, list(done))
+        done: deque[PartitionResult] = deque()
+        try:
+            for step in steps:
+                wanted = list(dict.fromkeys(partitions.get(step.name, ())))
+                if wanted:
+                    with self._started(step, wanted) as results:
+                        yield from _emptied(done)
+                        done.extend(self._examined(step, list(results)))
+        except VolassetsError:
+            yield from _emptied(done)
+            raise
+        yield from _emptied(done)
 
     def _examined(self, step: Step, done: list[PartitionResult]) -> Iterator[PartitionResult]:
         """Add what the checks of the step find; a blocking one fails its partition."""
         places = [item.partition for item in done if not item.failures and not item.nothing]
-        for check in (each for each in step.checks if not each.of_now):
-            with self._context.warehouse.reading():
-                found = check.find(self._state, places) if places else {}
+        checks = [check for check in step.checks if not check.of_now] if places else []
+        with self._context.warehouse.reading() if checks else nullcontext():
+            found = [check.find(self._state, places) for check in checks]
+        for check, of_partitions in zip(checks, found, strict=True):
             for item in done:
-                if item.partition not in found:
+                if item.partition not in of_partitions:
                     continue
-                findings = found[item.partition]
+                findings = of_partitions[item.partition]
                 item.findings = {**item.findings, check.name: findings}
                 errors = [finding.message for finding in findings if finding.severity == "error"]
                 if check.blocking and errors:
@@ -81,21 +95,50 @@ class Executor:
                 self._failed[step.name, item.partition] = "; ".join(dict.fromkeys(item.failures.values()))
             yield item
 
-    def _run_step(self, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
+    @contextmanager
+    def _started(self, step: Step, partitions: Sequence[Partition]) -> Iterator[Iterator[PartitionResult]]:
+        """Give the workers the first jobs of a step; yield what computes it; at the end no lock is held."""
+        if step.compute is None:
+            yield take_bars(self._context, step, partitions)
+            return
+        done, todo = self._planned(step, partitions)
+        busy: list[str] = []
+        try:
+            running = self._running(step, todo, sorted(todo), busy)
+            yield self._finished(step, done, todo, self._computed(step, todo, running, busy))
+        finally:
+            for entry in todo.values():
+                entry.release()
+
+    def _planned(
+        self, step: Step, partitions: Sequence[Partition]
+    ) -> tuple[dict[Partition, PartitionResult], dict[str, _Todo]]:
+        """Return the results, which say already what need not or cannot be computed, and by lock what is to be."""
         done = {partition: PartitionResult(step, partition) for partition in partitions}
         tables = self._context.warehouse.schema.tables
-        self._state.stored_hashes.load(name for name in (step.table, *step.upstream) if name in tables)
-        if not self._force and not all(
-            self._state.is_current(step, partition, model) for partition in partitions for model in self._variants(step)
-        ):
-            # Another run may have been at work since the cells were planned.
-            self._state.stored_hashes.reload(step.table, {partition.ticker for partition in partitions})
+        with self._context.warehouse.reading():
+            self._state.stored_hashes.load(name for name in (step.table, *step.upstream) if name in tables)
+            if not self._force and not all(
+                self._state.is_current(step, place, model) for place in partitions for model in self._variants(step)
+            ):
+                # Another run may have been at work since the cells were planned.
+                self._state.stored_hashes.reload(step.table, {partition.ticker for partition in partitions})
         todo: dict[str, _Todo] = {}
         for partition in partitions:
             for model, expected in self._due(step, done[partition]):
                 todo.setdefault(_lock_name(step, partition), _Todo([])).cells.append((partition, model, expected))
+        return done, todo
+
+    def _finished(
+        self,
+        step: Step,
+        done: Mapping[Partition, PartitionResult],
+        todo: Mapping[str, _Todo],
+        computed: Iterator[Result],
+    ) -> Iterator[PartitionResult]:
+        """Yield the partitions of a step when all of them are computed; report every cell before."""
         total = sum(len(entry.cells) for entry in todo.values())
-        for finished, result in enumerate(self._computed(step, todo), 1):
+        for finished, result in enumerate(computed, 1):
             item, place = done[result.partition], result.partition
             if result.output is None:
                 item.failures[result.model] = result.error
@@ -137,26 +180,23 @@ class Executor:
                 return f"{ticker} stops here: {error}"
         return self._state.without_bars(step, partition)
 
-    def _computed(self, step: Step, todo: dict[str, _Todo]) -> Iterator[Result]:
-        """Compute the cells under their locks and commit about every second; yield what is committed.
+    def _computed(self, step: Step, todo: dict[str, _Todo], running: _Running, busy: list[str]) -> Iterator[Result]:
+        """Compute the cells under their locks and commit every few seconds; yield what is committed.
 
         Locks are taken in sorted order and only while they are free. Those of other runs come last, one at a time
         and with nothing else held, so that two runs never wait for each other.
         """
-        names = sorted(todo)
-        try:
-            while names:
-                busy: list[str] = []
-                yield from self._drained(step, todo, self._jobs(step, todo, names, busy))
-                names = busy
-                if names:
-                    todo[names[0]].lock = lock = write_lock(self._context.settings.home, names[0])
-                    wait_for_run(lock, names[0], self._context.log)
-                    tickers = {place.ticker for name in names for place, *_ in todo[name].cells}
-                    self._state.stored_hashes.reload(step.table, tickers)
-        finally:
-            for entry in todo.values():
-                entry.release()
+        yield from self._drained(step, todo, running)
+        while busy:
+            todo[busy[0]].lock = lock = write_lock(self._context.settings.home, busy[0])
+            wait_for_run(lock, busy[0], self._context.log)
+            tickers = {place.ticker for name in busy for place, *_ in todo[name].cells}
+            self._state.stored_hashes.reload(step.table, tickers)
+            names, busy = busy, []
+            yield from self._drained(step, todo, self._running(step, todo, names, busy))
+
+    def _running(self, step: Step, todo: dict[str, _Todo], names: Sequence[str], busy: list[str]) -> _Running:
+        return run_jobs(self._jobs(step, todo, names, busy), compute_cells, self._context.workers)
 
     def _jobs(self, step: Step, todo: dict[str, _Todo], names: Sequence[str], busy: list[str]) -> Iterator[Job]:
         """Yield the jobs of the locks that are free, taking them when their first job is asked for."""
@@ -253,16 +293,18 @@ class Executor:
             return sorted({ticker for pool in pools for ticker in pool})
         return list(dict.fromkeys(place.ticker for place, *_ in cells if place.ticker))
 
-    def _drained(self, step: Step, todo: dict[str, _Todo], jobs: Iterator[Job]) -> Iterator[Result]:
-        """Run jobs, commit their results and give locks back when their cells are committed."""
+    def _drained(self, step: Step, todo: dict[str, _Todo], running: _Running) -> Iterator[Result]:
+        """Commit the results of jobs and give locks back when their cells are committed."""
         waiting: list[tuple[str, Result]] = []
-        last_commit = time.monotonic()
+        pace = CommitPace()
         try:
-            for job, results in run_jobs(jobs, compute_cells, self._context.workers):
+            for job, results in running:
                 waiting += [(job.lock, result) for result in results]
-                if time.monotonic() - last_commit >= COMMIT_SECONDS:
-                    yield from self._committed(step, todo, waiting)
-                    waiting, last_commit = [], time.monotonic()
+                if pace.is_due:
+                    with pace.committing():
+                        done = self._committed(step, todo, waiting)
+                    waiting = []
+                    yield from done
         finally:
             # Also when interrupted: what is finished is kept.
             results = self._committed(step, todo, waiting)
@@ -284,6 +326,11 @@ class Executor:
             if not todo[name].left:
                 todo[name].release()
         return [result for _, result in waiting]
+
+
+def _emptied(done: deque[PartitionResult]) -> Iterator[PartitionResult]:
+    while done:
+        yield done.popleft()
 
 
 def _together(step: Step, cells: Sequence[_CellToCompute]) -> Iterator[Sequence[_CellToCompute]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -12,8 +14,34 @@ from volassets.pipeline.cells import Partition
 from volassets.pipeline.step import Step
 from volassets.warehouse.store import Replacement, Upsert
 
-# A commit costs as much as a small fit, so finished cells wait for each other this long at most.
-COMMIT_SECONDS = 1.0
+# A commit costs as much as a small fit, so finished cells wait for each other this long, and longer where it costs more
+# than this share of the time, but never longer than the most that a killed run may lose.
+COMMIT_SECONDS, COMMIT_SHARE, MOST_COMMIT_SECONDS = 1.0, 0.05, 5.0
+
+
+class CommitPace:
+    """Says when finished cells are to be committed: from the time since the last commit, and what that one took."""
+
+    def __init__(self) -> None:
+        self._last, self._wait = time.monotonic(), COMMIT_SECONDS
+
+    @property
+    def is_due(self) -> bool:
+        """Whether finished cells have waited long enough."""
+        return time.monotonic() - self._last >= self._wait
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Measure the commit inside the block."""
+        start = time.monotonic()
+        yield
+        self._last = time.monotonic()
+        self._wait = commit_wait(self._last - start)
+
+
+def commit_wait(seconds: float) -> float:
+    """Return the seconds to the next commit after one that took `seconds`."""
+    return min(max(COMMIT_SECONDS, seconds / COMMIT_SHARE), MOST_COMMIT_SECONDS)
 
 
 @dataclass

@@ -5,7 +5,6 @@ The one step whose input comes from outside the store.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from volassets.pipeline.cells import Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.covariate_intake import take_covariates
 from volassets.pipeline.locks import wait_for_run, write_lock
-from volassets.pipeline.partition_result import COMMIT_SECONDS, PartitionResult, by_table
+from volassets.pipeline.partition_result import CommitPace, PartitionResult, by_table
 from volassets.pipeline.progress import Progress, report
 from volassets.pipeline.step import Step
 from volassets.warehouse.store import Replacement, Upsert
@@ -141,7 +140,7 @@ def _checked(context: Context, ticker: str) -> tuple[pd.DataFrame, list[Finding]
 def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> Iterator[PartitionResult]:
     """Fetch, check and store bars; a ticker that is refused keeps its stored ones, and says why they are old."""
     waiting: list[_Waiting] = []
-    last_commit = time.monotonic()
+    pace = CommitPace()
     for number, partition in enumerate(partitions, 1):
         item, lock = PartitionResult(step, partition), write_lock(context.settings.home, partition.ticker)
         if not lock.take():
@@ -152,9 +151,11 @@ def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> 
             context.forget([partition.ticker])
             context.answers.pop(partition.ticker, None)
         waiting.append(_Waiting(item, *_fetched(context, item), lock))
-        if time.monotonic() - last_commit >= COMMIT_SECONDS:
-            yield from _committed(context, waiting)
-            waiting, last_commit = [], time.monotonic()
+        if pace.is_due:
+            with pace.committing():
+                done = _committed(context, waiting)
+            waiting = []
+            yield from done
         error = item.failures.get("", "")
         report(Progress(step.name, partition.ticker, None, number, len(partitions), error))
     yield from _committed(context, waiting)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,9 @@ def _start_worker(parent: int) -> None:
 
 
 def run_jobs(jobs: Iterator[Task], function: Callable[[Task], Found], workers: int) -> Iterator[tuple[Task, Found]]:
-    """Run `function` on every job in a pool of processes; yield each job and its result as it finishes.
+    """Run `function` on every job in a pool of processes; return each job and its result as it finishes.
+
+    The workers have their first jobs when this returns.
 
     Parameters
     ----------
@@ -113,18 +115,30 @@ def run_jobs(jobs: Iterator[Task], function: Callable[[Task], Found], workers: i
     VolassetsError
         If a worker died, as it does when the machine is out of memory.
     """
+    results = _results(jobs, function, workers)
+    next(results)
+    return cast(Iterator[tuple[Task, Found]], results)
+
+
+def _results(
+    jobs: Iterator[Task], function: Callable[[Task], Found], workers: int
+) -> Iterator[tuple[Task, Found] | None]:
+    """Yield None when the workers have their first jobs, then what they find."""
     # Imported here: the pool is needed by runs only, not by every load of the code location.
     from concurrent.futures import FIRST_COMPLETED, Future, wait
 
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     running: dict[Future[Found], Task] = {}
-    executor = None
+    executor, started = None, False
     try:
         while True:
             while len(running) < JOBS_PER_WORKER * workers and (job := next(jobs, None)) is not None:
                 executor = executor or _pool(workers)
                 running[executor.submit(function, job)] = job
+            if not started:
+                started = True
+                yield None
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:

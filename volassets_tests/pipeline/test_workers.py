@@ -72,6 +72,17 @@ def test_results_come_as_they_are_ready(tmp_path):
     assert found == ["SOON", "late"]
 
 
+def write_name(file: str) -> None:
+    Path(file).write_text("written")
+
+
+def test_the_workers_have_their_first_jobs_before_the_first_result_is_asked_for(tmp_path):
+    results = run_jobs(iter([str(tmp_path / "one"), str(tmp_path / "two")]), write_name, 2)
+    wait_for(str(tmp_path / "one"), "")
+    wait_for(str(tmp_path / "two"), "")
+    assert sorted(Path(file).name for file, _ in results) == ["one", "two"]
+
+
 def test_an_error_of_the_function_itself_ends_the_run():
     with pytest.raises(InputError, match="no such thing"):
         list(run_jobs(iter(["no such thing"]), refuse, 2))
