@@ -72,9 +72,10 @@ def prunable(context: Context) -> Prunable:
     A checkpoint that no fit names is one only when it is older than a day, as long as a run may take to store its row.
     """
     settings, store, now = context.settings, context.warehouse, context.now
-    cells = _cells(context)
     files = [file for file in stored_files(settings.files, CHECKPOINTS) if not Path(file.path).name.startswith(".")]
-    checkpoints = _checkpoints(store, cells, files, now - timedelta(days=DRAFT_DAYS))
+    with store.reading():
+        cells = _cells(context)
+        checkpoints = _checkpoints(store, cells, files, now - timedelta(days=DRAFT_DAYS))
     folders = [settings.home, *([] if is_url(settings.files) else [Path(settings.files)])]
     gone = {reason for rows in cells.values() for reason in _reasons(rows)}
     pages = [report_path(settings, name) for kind, name in sorted(gone) if kind == "ticker"]
