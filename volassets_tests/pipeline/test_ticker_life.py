@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,19 +44,34 @@ class Download(CsvSource):
         return super().fetch(ticker)
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of prices and a home with one ticker, January 2007 computed."""
+    folder = tmp_path_factory.mktemp("computed")
+    BARS.loc[:"2007-02-05"].to_csv(folder / f"{OLD}.csv", date_format="%Y-%m-%d")
+    with pytest.MonkeyPatch.context() as patch:
+        settle(folder, patch)
+        assert call("run", "--from", "2007-01", "--to", "2007-01").exit_code == 0
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with one ticker, January 2007 computed."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setenv("VOLASSETS_HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "volassets.toml").write_text(
-        f'# mine\ntickers = ["{OLD}"]\nsource = "csv"\ncsv_dir = "{tmp_path}"\nmodels = ["naive", "ewma"]\n'
+def home(computed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the directory of prices and the home."""
+    shutil.copytree(computed, tmp_path, dirs_exist_ok=True)
+    settle(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Write the settings of the home in a directory of prices, and make it the one that commands take."""
+    patch.delenv("DAGSTER_HOME", raising=False)
+    patch.setenv("VOLASSETS_HOME", str(folder / "home"))
+    (folder / "home").mkdir(exist_ok=True)
+    (folder / "home" / "volassets.toml").write_text(
+        f'# mine\ntickers = ["{OLD}"]\nsource = "csv"\ncsv_dir = "{folder}"\nmodels = ["naive", "ewma"]\n'
         'minimum_history = 400\nstart_month = "2006-12"\nreports = "never"\njobs = 1\n'
     )
-    BARS.loc[:"2007-02-05"].to_csv(tmp_path / f"{OLD}.csv", date_format="%Y-%m-%d")
-    assert call("run", "--from", "2007-01", "--to", "2007-01").exit_code == 0
-    return tmp_path
 
 
 def call(*words: str) -> Result:
