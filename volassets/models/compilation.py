@@ -1,7 +1,6 @@
-"""Compiles the networks' kernels once per machine, keeps the result where the user can write, and trains with it.
+"""Compiles the networks' kernels once per machine, and keeps the result where the user can write.
 
-Both ways of training, this one and `training.Descent`, take the same rows, factors and drawn weights; they differ in
-the order of their sums alone.
+`compile_ahead` starts that in a process of its own. Neither PyTorch nor numba is loaded with this module.
 """
 
 from __future__ import annotations
@@ -10,9 +9,11 @@ import hashlib
 import logging
 import os
 import platform
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -20,91 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from volassets.file_lock import FileLock
-from volassets.models.networks import Stacked, StackedLstm, StackedTransformer
 from volassets.models.processor import features
-from volassets.models.training import Descent, Hyperparameters, Network, Rows
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
-# Of each network: the module of its epoch, and the sizes of its encoder, by the names of `Space.of`.
-KERNELS: dict[type[Stacked], tuple[str, tuple[str, ...]]] = {
-    StackedLstm: ("lstm_kernels", ("units",)),
-    StackedTransformer: ("transformer_kernels", ("width", "heads")),
-}
 _NAMES = ("lstm_kernels", "transformer_kernels", "stacked_kernels", "attention_loops", "vector_loops")
 SOURCES = tuple(Path(__file__).with_name(f"{name}.py") for name in _NAMES)
+# Below that of the fits that run meanwhile, but not idle: the networks wait for it.
+NICENESS = 5
 _log = logging.getLogger(__name__)
+_ahead: dict[str, subprocess.Popen[bytes]] = {}
 
 TrainEpoch = Callable[..., np.ndarray]
-
-
-class CompiledDescent(Descent):
-    """The steps of `Descent`, an epoch at a time in compiled code, for one of `KERNELS` on the CPU."""
-
-    network: Stacked
-    compiler = "numba"
-
-    def __init__(self, network: Network, numbers: Hyperparameters, n_rows: int) -> None:
-        super().__init__(network, numbers, n_rows)
-        self._moments = np.zeros((2, *self.weights.shape), np.float32)
-        self._steps_taken = 0
-
-    def epoch(self, size: int, rows: Rows, noise: Rows) -> tuple[float, ...]:
-        """See `Descent.epoch`."""
-        module, names = KERNELS[type(self.network)]
-        kernels, train_epoch = kernels_of(module), compiled_epoch(module)
-        assert train_epoch is not None
-        arrays = tuple(tensor.contiguous().numpy() for tensor in rows)
-        sequence, static, log_ratio, _ = arrays
-        days, channels, n_rows = sequence.shape
-        merged, head = self.network.dropped
-        factors = noise[0].contiguous() if noise else torch.ones(self.network.stack, merged + head, n_rows)
-        schedule = np.array([self.next_step(size) for _ in range(n_rows // size)])
-        numbers = (self._steps_taken, self.numbers.weight_decay, self.numbers.clip)
-        sizes = {"days": days, "channels": channels, "static": len(static), "head": head, "horizons": len(log_ratio)}
-        sizes |= {name: getattr(self.network, name) for name in names}
-        block = min(kernels.BLOCK, size)
-        whole, rest = (kernels.Space.of(**sizes, n=n) for n in (block, size % block or block))
-        with one_blas_thread():
-            losses = train_epoch(
-                whole, rest, arrays, factors.numpy(), size, self.weights.detach().numpy(), self.averaged.numpy(),
-                self._moments, schedule, numbers,
-            )  # fmt: skip
-        self._steps_taken += len(schedule)
-        return tuple(losses.tolist())
-
-
-def descent_for(network: Network, numbers: Hyperparameters, rows: Rows) -> type[Descent]:
-    """Return `CompiledDescent` where it serves, else `Descent`.
-
-    It serves a network of `KERNELS` in float32 on the CPU, with AdamW and finite rows, where numba is and can compile.
-    """
-    serves = (
-        type(network) in KERNELS
-        and numbers.decoupled
-        and all(_plain(tensor) for tensor in (*rows, *network.parameters()))
-        and compiled_epoch(KERNELS[type(network)][0]) is not None  # type: ignore[index]
-    )
-    return CompiledDescent if serves else Descent
-
-
-def _plain(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and bool(tensor.isfinite().all())
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Return a context in which BLAS, to which numba leaves products, has one thread, as PyTorch has."""
-    return _threads().limit(limits=1, user_api="blas")
-
-
-@cache
-def _threads() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def kernels_of(module: str) -> Any:
@@ -188,3 +117,48 @@ def _compiled(folder: Path | None, module: str) -> TrainEpoch:
     function(*kernels.smallest_arguments())
     function.disable_compile()
     return function
+
+
+def must_compile(module: str) -> bool:
+    """Return whether the module's code is to be compiled, but neither kept nor begun by `compile_ahead`."""
+    if module in _ahead or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False
+    try:
+        return not any(cache_folder(module).rglob("*.nbc"))
+    except Exception as error:
+        _log.debug("%s is not compiled ahead: %s", module, error)
+        return False
+
+
+def compile_ahead(module: str) -> None:
+    """Compile a module for every process of this machine, in one of low priority that ends with this one.
+
+    Who needs it meanwhile waits for it in `compiled_epoch`, which also says what is wrong: here nothing is said.
+    """
+    command = [sys.executable, "-P", "-m", __name__, module, str(os.getpid())]
+    # What this process can import, and from where.
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    nothing = subprocess.DEVNULL
+    try:
+        _ahead[module] = subprocess.Popen(command, env=given, stdin=nothing, stdout=nothing, stderr=nothing)
+    except OSError as error:
+        _log.debug("%s is not compiled ahead: %s", module, error)
+
+
+def _compile_for(module: str, parent: int) -> None:
+    """Compile a module into its directory, and end with the process `parent`."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+    os.nice(NICENESS)
+    folder = cache_folder(module)
+    with FileLock(folder / "lock").wait():
+        _compiled(folder, module)
+
+
+if __name__ == "__main__":
+    _compile_for(sys.argv[1], int(sys.argv[2]))

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from volassets.errors import InputError
 from volassets.features.covariates import names_in
 from volassets.models.network_inference import in_blocks, load_weights, weights_of
+from volassets.models.processor import may_have_gpu
 from volassets.models.protocol import Fit, Model, Probe, Window, forecast_frame, new_fit, rows_of
 from volassets.models.sequences import (
     CHANNELS,
@@ -41,6 +42,8 @@ class EnsembleModel(Model):
     has_attention: ClassVar[bool] = True
     has_importance: ClassVar[bool] = True
     uses_covariates: ClassVar[bool] = True
+    kernels: ClassVar[str]
+    prefers_cpu: ClassVar[bool] = False
 
     head_units: Annotated[int, Field(ge=1, le=512, description="Units of the SiLU layer before the outputs.")] = 16
     sequence_length: Annotated[int, Field(ge=2, le=252, description="Days in a sequence.")] = 22
@@ -59,6 +62,11 @@ class EnsembleModel(Model):
     @abstractmethod
     def network(self, horizons: int, covariates: int = 0) -> Stacked:
         """Return the stack of `seeds` networks, not drawn yet; `covariates` columns are inputs beside `STATIC`."""
+
+    def compiled_module(self) -> str:
+        """See `Model.compiled_module`; none where a GPU may train."""
+        on_cpu = self.device == "cpu" or (self.device == "auto" and (self.prefers_cpu or not may_have_gpu()))
+        return self.kernels if on_cpu else ""
 
     def fit(self, window: Window) -> Fit:
         """Train on every row whose inputs and shortest label lie before the cut-off, at least 100."""
@@ -82,7 +90,7 @@ class EnsembleModel(Model):
         """Train a stack on sequences, static values, log ratios and the mask of realised labels, rows last."""
         import torch
 
-        from volassets.models.compilation import descent_for
+        from volassets.models.compiled_descent import descent_for
         from volassets.models.training import Hyperparameters, Trainer, one_thread
 
         with one_thread():

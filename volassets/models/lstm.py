@@ -28,6 +28,8 @@ class Lstm(EnsembleModel):
     name: ClassVar[str] = "lstm"
     family: ClassVar[str] = "lstm"
     code_version: ClassVar[str] = "4"
+    kernels: ClassVar[str] = "lstm_kernels"
+    prefers_cpu: ClassVar[bool] = True
 
     units: Annotated[int, Field(ge=1, le=512, description="LSTM units, one layer.")] = 16
 

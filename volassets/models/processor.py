@@ -43,6 +43,11 @@ def why_no_bfloat16(device: str) -> str:
     return f"{CPUINFO} lists no {', '.join(sorted(AVX512 - flags))}"
 
 
+def may_have_gpu() -> bool:
+    """Return whether PyTorch may find a GPU here, without loading it."""
+    return platform.system() == "Darwin" or any(path.exists() for path in GPU_DEVICES)
+
+
 def features() -> frozenset[str]:
     """Return the processor's features in Linux's names; none on another system."""
     try:

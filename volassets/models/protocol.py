@@ -179,6 +179,10 @@ class Model(ABC):
         """Raise an InputError if this machine cannot fit the model; called before a run writes, so loads little."""
         return
 
+    def compiled_module(self) -> str:
+        """Return which module's code is compiled for a fit on this machine, mostly none; loads little."""
+        return ""
+
     @abstractmethod
     def fit(self, window: Window) -> Fit:
         """Estimate on the window; a pure function of it."""

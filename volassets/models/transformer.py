@@ -21,6 +21,7 @@ class Transformer(EnsembleModel):
     name: ClassVar[str] = "transformer"
     family: ClassVar[str] = "transformer"
     code_version: ClassVar[str] = "3"
+    kernels: ClassVar[str] = "transformer_kernels"
 
     width: Annotated[int, Field(ge=1, le=512, description="Width of the block.")] = 16
     heads: Annotated[int, Field(ge=1, le=32, description="Attention heads; divides the width.")] = 2

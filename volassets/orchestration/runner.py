@@ -36,6 +36,7 @@ from volassets.orchestration.run_findings import failed_checks
 from volassets.pipeline.cells import Cell, Partition
 from volassets.pipeline.context import Context
 from volassets.pipeline.covariate_intake import take_covariates
+from volassets.pipeline.early_compiling import compile_early
 from volassets.pipeline.planner import PlannedCell, partitions_of, plan, span, summary
 from volassets.pipeline.portfolio_members import portfolio_problems
 from volassets.pipeline.portfolio_state import months_left_out
@@ -179,6 +180,8 @@ class Runner:
             listening(listener),
             listening(lambda step: _note_failure(result, step)),
         ):
+            state = State(self._context, list(self._settings.tickers))
+            compile_early(state, steps, {step.name: partitions_of(step, months) for step in steps}, request.force)
             close_orphaned_runs(instance, self._settings.home)
             definitions = build_definitions(self._settings, OpenHome(self._context), models)
             job = definitions.get_repository_def().get_implicit_global_asset_job_def()

@@ -14,6 +14,7 @@ from volassets.file_lock import FileLock
 from volassets.models.protocol import Model
 from volassets.pipeline.cell_changes import changes_of
 from volassets.pipeline.cells import Partition, Scope
+from volassets.pipeline.early_compiling import compile_early
 from volassets.pipeline.locks import wait_for_run, write_lock
 from volassets.pipeline.partition_result import CommitPace, PartitionResult
 from volassets.pipeline.price_intake import take_bars
@@ -62,6 +63,7 @@ class Executor:
         records the one while they compute the other.
         """
         self._context.load_bars({place.ticker for listed in partitions.values() for place in listed if place.ticker})
+        compile_early(self._state, steps, partitions, self._force)
         done: deque[PartitionResult] = deque()
         try:
             for step in steps:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from volassets.models import compilation, lstm_kernels
-from volassets.models.compilation import CompiledDescent, cache_folder, compiled_epoch, descent_for
+from volassets.models import compilation, compiled_descent, lstm_kernels
+from volassets.models.compilation import cache_folder, compiled_epoch
+from volassets.models.compiled_descent import CompiledDescent, descent_for
 from volassets.models.ensemble import EnsembleModel
 from volassets.models.lstm import Lstm
 from volassets.models.networks import ReferenceLstm, Stacked, StackedLstm, StackedTransformer
@@ -113,7 +114,7 @@ def test_forecasts_of_both_loops_agree(
         return model.forecast(model.fit(window), sp500_features, origins)
 
     compiled = forecast()
-    monkeypatch.setattr(compilation, "compiled_epoch", lambda _: None)
+    monkeypatch.setattr(compiled_descent, "compiled_epoch", lambda _: None)
     plain = forecast()
     assert not plain.equals(compiled)
     np.testing.assert_allclose(compiled, plain, rtol=1e-4)
