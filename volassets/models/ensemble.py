@@ -144,8 +144,9 @@ class EnsembleModel(Model):
 
         def encoded(sequence: np.ndarray) -> Tensor:
             with one_thread(), torch.no_grad():
+                parts = torch.tensor(sequence).split(network.rows_at_once, dim=2)
                 # A copy, because a network may keep its encoding in memory that its next pass overwrites.
-                return network.encode(torch.tensor(sequence)).clone()
+                return torch.cat([network.encode(part).clone() for part in parts], dim=2)
 
         # The encoder is nearly all of the work, and two thirds of the inputs are static.
         unshuffled = encoded(scaled[0])
