@@ -28,8 +28,8 @@ from volassets.models.processor import features
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 _NAMES = ("lstm_kernels", "transformer_kernels", "stacked_kernels", "attention_loops", "vector_loops")
 SOURCES = tuple(Path(__file__).with_name(f"{name}.py") for name in _NAMES)
-# Below that of the fits that run meanwhile, but not idle: the networks wait for it.
-NICENESS = 5
+# Just below that of the fits that run meanwhile: on a busy machine the networks wait for it.
+NICENESS = 1
 _log = logging.getLogger(__name__)
 _ahead: dict[str, subprocess.Popen[bytes]] = {}
 
