@@ -111,7 +111,8 @@ class LogHarLeverage(LogHar):
 
 def weighted(inputs: np.ndarray, slopes: np.ndarray | list[float]) -> np.ndarray:
     """Return inputs @ slopes, shape (n,); a row's result does not depend on the other rows."""
-    return np.einsum("ij,j->i", inputs, np.asarray(slopes))
+    # By rows in memory: by columns, a single row is added up in another order than one of several.
+    return np.einsum("ij,j->i", np.ascontiguousarray(inputs), np.asarray(slopes))
 
 
 def least_squares(inputs: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:

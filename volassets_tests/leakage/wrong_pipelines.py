@@ -15,6 +15,7 @@ from volassets.features.feature_table import build_features
 from volassets.features.selection import select_features
 from volassets.features.targets import month_ratio, proxy_ratio, suspect_days, target
 from volassets.market.calendar import SessionCalendar
+from volassets.models.linear import weighted
 from volassets.models.window import training_rows
 from volassets.timing import origins_of_month
 
@@ -90,7 +91,8 @@ class Steps:
             for horizon in HORIZONS:
                 coefficients = self.coefficients(features, horizon)
                 scaled = self.scaled(features)
-                fitted = pd.Series(coefficients[0] + scaled.to_numpy() @ coefficients[1:], index=features.index)
+                # Not `@`, whose last bit on a processor without AVX-512 depends on how many rows there are.
+                fitted = pd.Series(coefficients[0] + weighted(scaled.to_numpy(), coefficients[1:]), features.index)
                 corrected = fitted + self.correction(features, fitted, horizon)
                 fits.append(pd.DataFrame({"horizon": horizon, "coefficient": coefficients, "known_at": known_at}))
                 forecasts.append(

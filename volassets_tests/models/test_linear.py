@@ -12,7 +12,7 @@ from sklearn.linear_model import ElasticNetCV
 from sklearn.model_selection import TimeSeriesSplit
 
 from volassets.models.elastic_net import ElasticNet, choose_and_fit
-from volassets.models.linear import Har, LogHar, LogHarLeverage, least_squares
+from volassets.models.linear import Har, LogHar, LogHarLeverage, least_squares, weighted
 from volassets.models.protocol import Fit
 from volassets_tests.models.windows import forecast, origins_after, window_of
 
@@ -134,3 +134,16 @@ def test_volume_that_is_always_zero_is_no_obstacle(sp500_features: pd.DataFrame)
     flat = sp500_features.assign(volume_surprise=0.0, volume_surprise_5=0.0)
     fit = ElasticNet().fit(window_of(flat))
     assert np.isfinite(forecast(fit, flat, origins_after(flat))).all(axis=None)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("columns", [1, 3, 6, 40])
+def test_a_weighted_row_has_the_same_bits_whichever_rows_are_beside_it(order: str, columns: int) -> None:
+    generator = np.random.default_rng(columns)
+    inputs, slopes = np.asarray(generator.normal(size=(64, columns)), order=order), generator.normal(size=columns)
+    whole = weighted(inputs, slopes)
+    for start in (0, 1, 5, 40):
+        for count in (1, 2, 3, 4, 7, 21):
+            part = inputs[start : start + count]
+            for given in (part, np.asarray(part, order="C"), np.asarray(part, order="F")):
+                np.testing.assert_array_equal(weighted(given, slopes), whole[start : start + count])
