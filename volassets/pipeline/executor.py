@@ -136,19 +136,23 @@ class Executor:
         step: Step,
         done: Mapping[Partition, PartitionResult],
         todo: Mapping[str, _Todo],
-        computed: Iterator[Result],
+        computed: Iterator[list[Result]],
     ) -> Iterator[PartitionResult]:
         """Yield the partitions of a step when all of them are computed; report every cell before."""
-        total = sum(len(entry.cells) for entry in todo.values())
-        for finished, result in enumerate(computed, 1):
-            item, place = done[result.partition], result.partition
-            if result.output is None:
-                item.failures[result.model] = result.error
-            else:
-                item.computed.append(result.model)
-                item.rows += len(result.output.tables.get(step.table, ()))
-            item.seconds += result.seconds
-            report(Progress(step.name, place.ticker or "all", place.month, finished, total, result.error))
+        finished, total = 0, sum(len(entry.cells) for entry in todo.values())
+        for committed in computed:
+            end = finished + len(committed)
+            for result in committed:
+                finished += 1
+                item, place = done[result.partition], result.partition
+                if result.output is None:
+                    item.failures[result.model] = result.error
+                else:
+                    item.computed.append(result.model)
+                    item.rows += len(result.output.tables.get(step.table, ()))
+                item.seconds += result.seconds
+                ticker, more = place.ticker or "all", finished < end
+                report(Progress(step.name, ticker, place.month, finished, total, result.error, more))
         yield from done.values()
 
     def _variants(self, step: Step) -> list[Model | None]:
@@ -182,8 +186,10 @@ class Executor:
                 return f"{ticker} stops here: {error}"
         return self._state.without_bars(step, partition)
 
-    def _computed(self, step: Step, todo: dict[str, _Todo], running: _Running, busy: list[str]) -> Iterator[Result]:
-        """Compute the cells under their locks and commit every few seconds; yield what is committed.
+    def _computed(
+        self, step: Step, todo: dict[str, _Todo], running: _Running, busy: list[str]
+    ) -> Iterator[list[Result]]:
+        """Compute the cells under their locks and commit every few seconds; yield what is committed together.
 
         Locks are taken in sorted order and only while they are free. Those of other runs come last, one at a time
         and with nothing else held, so that two runs never wait for each other.
@@ -295,7 +301,7 @@ class Executor:
             return sorted({ticker for pool in pools for ticker in pool})
         return list(dict.fromkeys(place.ticker for place, *_ in cells if place.ticker))
 
-    def _drained(self, step: Step, todo: dict[str, _Todo], running: _Running) -> Iterator[Result]:
+    def _drained(self, step: Step, todo: dict[str, _Todo], running: _Running) -> Iterator[list[Result]]:
         """Commit the results of jobs and give locks back when their cells are committed."""
         waiting: list[tuple[str, Result]] = []
         pace = CommitPace()
@@ -306,11 +312,11 @@ class Executor:
                     with pace.committing():
                         done = self._committed(step, todo, waiting)
                     waiting = []
-                    yield from done
+                    yield done
         finally:
             # Also when interrupted: what is finished is kept.
             results = self._committed(step, todo, waiting)
-        yield from results
+        yield results
 
     def _committed(self, step: Step, todo: dict[str, _Todo], waiting: Sequence[tuple[str, Result]]) -> list[Result]:
         written = [(result, result.output) for _, result in waiting if result.output is not None]

@@ -11,7 +11,10 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Progress:
-    """One finished cell, `done` of `total` in its step of this run; `error` is empty where it succeeded."""
+    """One finished cell, `done` of `total` in its step of this run; `error` is empty where it succeeded.
+
+    Cells are reported when they are committed, `more` of the same commit at once.
+    """
 
     stage: str
     ticker: str
@@ -19,6 +22,7 @@ class Progress:
     done: int
     total: int
     error: str = ""
+    more: bool = False
 
 
 Listener = Callable[[Progress], None]

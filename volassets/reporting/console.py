@@ -111,6 +111,9 @@ class RunProgress:
                 self._tasks[key] = self._bars.add_task("", total=step.total, **fields)
             self._bars.update(self._tasks[key], completed=step.done, total=step.total, month=month)
             return
+        # Of cells that come together, the last one says how far the stage is, and its pace.
+        if step.more and step.done < step.total:
+            return
         now = time.monotonic()
         if step.done == step.total or now - self._printed.get(key, 0.0) >= PLAIN_SECONDS:
             self._printed[key] = now

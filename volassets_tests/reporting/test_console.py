@@ -31,6 +31,21 @@ def test_the_time_left_follows_from_the_pace(
     assert lines[-1] == "  200.0 s  lstm_fits ^GSPC 2018-01 21/21"
 
 
+def test_cells_that_come_together_count_as_one_for_the_pace(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seconds at which the run starts and at which 4 and 6 cells are committed.
+    moments = iter([0.0, 100.0, 112.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(moments))
+    shown = console.RunProgress()
+    for done in range(1, 11):
+        shown(Progress("lstm_fits", "^GSPC", pd.Timestamp("2018-01"), done, 40, more=done not in (4, 10)))
+    assert capsys.readouterr().out.splitlines() == [
+        "  100.0 s  lstm_fits ^GSPC 2018-01 4/40",
+        "  112.0 s  lstm_fits ^GSPC 2018-01 10/40, about 60 s left",
+    ]
+
+
 @pytest.mark.parametrize("width", [120, 80])
 def test_a_terminal_shows_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     ours, theirs = pty.openpty()
