@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from volassets.file_lock import FileLock
 
@@ -39,6 +41,7 @@ def close_orphaned_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     for run_id in orphaned_runs(instance, home):
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
+            _promise_retry(instance, run)
             instance.report_run_failed(run, "the run's process was killed: what it had finished is kept")
             closed.append(run_id)
     if _folder(home).is_dir():
@@ -47,6 +50,18 @@ def close_orphaned_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
             if run is not None and run.is_finished:
                 file.unlink(missing_ok=True)
     return closed
+
+
+def _promise_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Say whether a run will be retried before it counts as failed.
+
+    Dagster itself does so just after: a backfill that looks at its runs in between ends for good, and then the run is
+    not retried.
+    """
+    if instance.run_retries_enabled:
+        failed = run.with_status(dg.DagsterRunStatus.FAILURE)
+        retried = auto_reexecution_should_retry_run(instance, failed, None)
+        instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: str(retried).lower()})
 
 
 def _folder(home: Path) -> Path:

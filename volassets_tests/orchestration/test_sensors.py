@@ -9,9 +9,11 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pytest
 
 from volassets.definitions import build_definitions
 from volassets.notifications import post
+from volassets.orchestration.instance import open_instance
 from volassets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, SCHEDULE_TAG, op_name, run_config
 from volassets.orchestration.orphaned_runs import close_orphaned_runs, hold_run, orphaned_runs
 from volassets.orchestration.resources import RunOptions
@@ -220,3 +222,30 @@ def test_a_killed_run_is_closed_and_a_living_one_is_not(
     assert run is not None
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert [file.name for file in (home / "locks" / "runs").iterdir()] == [alive.run_id]
+
+
+@pytest.mark.parametrize(("retries", "promised"), [("2", "true"), ("0", "false")])
+def test_a_killed_run_says_whether_it_is_retried_before_it_counts_as_failed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, retries: str, promised: str
+) -> None:
+    # A home's own instance, which retries what was killed.
+    instance = open_instance(home)
+    killed = dg.DagsterRun(job_name="x", status=dg.DagsterRunStatus.STARTED, tags={"dagster/max_retries": retries})
+    instance.add_run(killed)
+    (home / "locks" / "runs").mkdir(parents=True)
+    (home / "locks" / "runs" / killed.run_id).touch()
+    seen: list[tuple[dg.DagsterRunStatus, str | None]] = []
+    report = instance.report_run_failed
+
+    def looked_at(run: dg.DagsterRun, *given: Any) -> Any:
+        stored = instance.get_run_by_id(run.run_id)
+        assert stored is not None
+        seen.append((stored.status, stored.tags.get("dagster/will_retry")))
+        return report(run, *given)
+
+    monkeypatch.setattr(instance, "report_run_failed", looked_at)
+    assert close_orphaned_runs(instance, home) == [killed.run_id]
+    assert seen == [(dg.DagsterRunStatus.STARTED, promised)]
+    stored = instance.get_run_by_id(killed.run_id)
+    assert stored is not None
+    assert (stored.status, stored.tags["dagster/will_retry"]) == (dg.DagsterRunStatus.FAILURE, promised)
