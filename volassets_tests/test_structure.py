@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "volassets"
 FLOW = ("market", "features", "models", "evaluation", "reporting")
 SHARED = (
-    "clock", "errors", "file_lock", "names", "notifications", "object_io", "settings", "settings_file", "timing",
+    "clock", "errors", "file_lock", "names", "notifications", "object_io", "parent_watch", "settings",
+    "settings_file", "timing",
 )  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "volassets_tests").rglob("*.py"))
@@ -269,23 +270,21 @@ def test_settings_load_no_model_library(tmp_path):
     assert not loaded_by("from volassets.settings import load_settings; load_settings()", tmp_path) & heavy
 
 
-def test_the_code_location_loads_no_model_library(tmp_path):
-    heavy = {"torch", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance"}
-    statement = (
-        "from volassets.definitions import build_definitions\n"
-        "from volassets.settings import load_settings\n"
-        "build_definitions(load_settings())"
-    )
-    assert not loaded_by(statement, tmp_path) & heavy
+CODE_LOCATION = """
+from volassets.definitions import build_definitions
+from volassets.settings import load_settings
+build_definitions(load_settings())
+"""
+BUNDLED_PRICES = """
+from volassets.market.bundled import BundledSource
+for name in ('^GSPC', '^IXIC', '^VIX', 'AAPL'):
+    assert len(BundledSource().fetch(name)) > 1000
+"""
 
 
-def test_bundled_prices_load_no_model_library(tmp_path):
+@pytest.mark.parametrize("statement", [CODE_LOCATION, BUNDLED_PRICES], ids=["code location", "bundled prices"])
+def test_no_model_library_is_loaded_before_a_model_is(tmp_path, statement):
     heavy = {"torch", "matplotlib", "arch", "sklearn", "statsmodels", "yfinance"}
-    statement = (
-        "from volassets.market.bundled import BundledSource\n"
-        "for name in ('^GSPC', '^IXIC', '^VIX', 'AAPL'):\n"
-        "    assert len(BundledSource().fetch(name)) > 1000"
-    )
     assert not loaded_by(statement, tmp_path) & heavy
 
 

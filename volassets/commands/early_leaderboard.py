@@ -54,15 +54,14 @@ class EarlyLeaderboard:
     def __call__(self, progress: Progress) -> None:
         """Take one finished cell; a run forecasts from its quick models before it fits the first network."""
         if self._due and progress.stage in self._network_steps:
-            self._due, self._network_steps = False, set()
             self._print()
         self._due = self._due or progress.stage in self._quick_steps
         self._listener(progress)
         if self._network_steps and progress.stage == self._last_step and progress.done == progress.total > 0:
-            self._due, self._network_steps = False, set()
             self._print()
 
     def _print(self) -> None:
+        self._due, self._network_steps = False, set()
         values = {"tickers": self._tickers, "models": self._quick}
         board = open_warehouse(self._settings).query(QUICK_LEADERBOARD, values)
         if board.empty:

@@ -11,8 +11,6 @@ import os
 import platform
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -24,6 +22,7 @@ import numpy as np
 
 from volassets.file_lock import FileLock
 from volassets.models.processor import features
+from volassets.parent_watch import end_with
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 _NAMES = ("lstm_kernels", "transformer_kernels", "stacked_kernels", "attention_loops", "vector_loops")
@@ -147,13 +146,7 @@ def compile_ahead(module: str) -> None:
 
 def _compile_for(module: str, parent: int) -> None:
     """Compile a module into its directory, and end with the process `parent`."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+    end_with(parent)
     os.nice(NICENESS)
     folder = cache_folder(module)
     with FileLock(folder / "lock").wait():

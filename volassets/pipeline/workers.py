@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from volassets.features.covariates import Covariate
 from volassets.market.calendar import named_calendar
 from volassets.models.protocol import Model
 from volassets.object_io import read_whole, write_whole
+from volassets.parent_watch import end_with
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.step import Inputs, Output
 from volassets.settings import Settings
@@ -87,13 +87,7 @@ def _start_worker(parent: int) -> None:
 
     os.environ.update(ONE_THREAD)
     process_executor._MAX_MEMORY_LEAK_SIZE = MOST_GROWTH
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+    end_with(parent)
 
 
 def run_jobs(jobs: Iterator[Task], function: Callable[[Task], Found], workers: int) -> Iterator[tuple[Task, Found]]:
