@@ -14,13 +14,15 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType, Field, Int, StringSource
 from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
@@ -42,6 +44,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._tables: set[str] = set()
+        self._empty_log = b""
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -70,6 +73,29 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        """Make the file of a run's log as a copy of an empty one: Dagster reads all its migrations again for each."""
+        # It is there, perhaps from an older Dagster, or the file system has no links: then Dagster's own way.
+        with suppress(OSError):
+            if not for_index_shard:
+                self._copy_empty_log(Path(str(engine.url.database)))
+                return
+        super()._initdb(engine, for_index_shard)
+
+    def _copy_empty_log(self, file: Path) -> None:
+        if file.exists():
+            raise FileExistsError
+        with TemporaryDirectory(dir=file.parent, prefix=".empty-") as folder:
+            draft = Path(folder, "empty.db")
+            if not self._empty_log:
+                engine = create_engine(create_db_conn_string(folder, "empty"))
+                super()._initdb(engine)
+                engine.dispose()
+                self._empty_log = draft.read_bytes()
+            draft.write_bytes(self._empty_log)
+            # Appears whole, and never in the place of a file that another process has made meanwhile.
+            os.link(draft, file)
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:

@@ -1,4 +1,4 @@
-"""One machine as `volassets ui` sets it up: webserver and daemon on one home, each to be killed alone."""
+"""One machine as `volassets ui` sets it up: on one home a code server, a webserver and a daemon, to be killed alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from volassets.orchestration.instance import prepare_instance
 from volassets.settings import Settings, load_settings
@@ -40,7 +42,6 @@ query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { __t
 LOADED = """
 query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: $repository) { __typename } }
 """
-WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 OVER = {"SUCCESS", "FAILURE", "CANCELED"}
 # What a day's operation may take its time with, a test does not.
 FOLLOW_SECONDS = "3"
@@ -57,24 +58,37 @@ def environment(home: Path, models: Sequence[str], jobs: int = 1, **extra: str) 
 class Machine:
     """The servers of one home, and a client that asks them what the UI asks."""
 
-    def __init__(self, home: Path, models: Sequence[str], jobs: int = 1) -> None:
+    def __init__(self, home: Path, models: Sequence[str], jobs: int = 1, **extra: str) -> None:
         self.home, self._models = home, models
         home.mkdir(parents=True)
         own = {"DAGSTER_HOME": str(prepare_instance(home)), "VOLASSETS_FOLLOW_INTERVAL": FOLLOW_SECONDS}
-        self.environment = environment(home, models, jobs, **own)
-        self.port = free_port()
-        root = ["-w", str(WORKSPACE)]
-        web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(self.port), *root]
-        daemon = [sys.executable, "-m", "dagster._daemon", "run", *root]
-        self.webserver = Program(web, home / "webserver.log", self.environment)
-        self.daemon = Program(daemon, home / "daemon.log", self.environment)
+        self.environment = environment(home, models, jobs, **own) | extra
+        self.port, self._code_port = free_port(), free_port()
+        workspace = home / "workspace.yaml"
+        served = {"host": HOST, "port": self._code_port, "location_name": "volassets"}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": served}]}))
+        code = ["code-server", "start", "-h", HOST, "-p", str(self._code_port), "-m", "volassets.definitions"]
+        self.code = self._program("code", "dagster", *code)
+        web = ["dagster_webserver", "-h", HOST, "-p", str(self.port), "-w", str(workspace)]
+        self.webserver = self._program("webserver", *web)
+        self.daemon = self._program("daemon", "dagster._daemon", "run", "-w", str(workspace))
+
+    def _program(self, name: str, *arguments: str) -> Program:
+        return Program([sys.executable, "-m", *arguments], self.home / f"{name}.log", self.environment)
 
     def start(self) -> None:
-        """Start both and return when the webserver answers."""
+        """Start all three and return when the webserver knows the graph."""
+        self.code.start()
+        self.code.wait_for(self._code_port)
         self.webserver.start()
         self.daemon.start()
         self.webserver.wait_for(self.port)
         wait_until(self._knows_the_graph, 120, "the webserver to load the graph", pause=0.5)
+
+    def kill(self) -> None:
+        """Kill all three and the runs, as a machine that loses its power."""
+        for program in (self.daemon, self.webserver, self.code):
+            program.kill()
 
     def _knows_the_graph(self) -> bool:
         # The webserver answers before it has loaded its code locations.
@@ -159,5 +173,5 @@ def machine(home: Path, models: Sequence[str], jobs: int = 1) -> Iterator[Machin
         started.start()
         yield started
     finally:
-        started.daemon.stop()
-        started.webserver.stop()
+        # Nothing of this home is served later; an orderly end takes a quarter of a minute.
+        started.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from volassets_tests.conftest import simulate_bars
-from volassets_tests.end_to_end.code_server import Served
+from volassets_tests.end_to_end.pages import Pages
 from volassets_tests.end_to_end.servers import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
@@ -38,22 +38,22 @@ MONTHS = ("2018-11", "2018-12", "2019-01")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """A fresh home under its servers; the tests of this file follow each other."""
     patch = pytest.MonkeyPatch()
     patch.delenv("DAGSTER_HOME", raising=False)
     home = tmp_path_factory.mktemp("buttons") / "home"
     own = {"VOLASSETS_START_MONTH": MONTHS[0], "VOLASSETS_LSTM_SEEDS": "1", "VOLASSETS_IMPORTANCE": "never"}
-    started = Served(home, MODELS, **own)
+    started = Pages(home, MODELS, **own)
     try:
         started.start()
         yield started
     finally:
-        started.stop()
+        started.kill()
         patch.undo()
 
 
-def _volassets(served: Served, *arguments: str) -> str:
+def _volassets(served: Pages, *arguments: str) -> str:
     command = [sys.executable, "-m", "volassets", *arguments]
     done = subprocess.run(command, env=served.environment, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -64,7 +64,7 @@ def _range(first: str, last: str) -> dict[str, str]:
     return {RANGE_START: first, RANGE_END: last}
 
 
-def test_a_month_whose_upstream_is_missing_says_what_to_do(served: Served) -> None:
+def test_a_month_whose_upstream_is_missing_says_what_to_do(served: Pages) -> None:
     prices = served.launch(PRICES, _range("^GSPC", "^IXIC"))
     assert served.wait_run(prices, SECONDS) == "SUCCESS", served.failures(prices)
     run = served.launch(["lstm_forecasts"], {"dagster/partition": "2018-12-01|^GSPC"})
@@ -78,7 +78,7 @@ def test_a_month_whose_upstream_is_missing_says_what_to_do(served: Served) -> No
     assert served.cells("lstm_forecasts") == set()
 
 
-def test_a_terminated_backfill_keeps_what_it_had_and_is_executed_again(served: Served) -> None:
+def test_a_terminated_backfill_keeps_what_it_had_and_is_executed_again(served: Pages) -> None:
     keys = [f"{month}-01|{ticker}" for month in MONTHS for ticker in ("^GSPC", "^IXIC")]
     backfill = served.backfill(assetSelection=[{"path": [asset]} for asset in MONTHLY], partitionNames=keys)
     wait_until(lambda: served.cells("lstm_fits"), SECONDS, "the first fit")
@@ -99,7 +99,7 @@ def test_a_terminated_backfill_keeps_what_it_had_and_is_executed_again(served: S
     assert all(served.cells(table) == cells for table in MONTHLY[2:7])
 
 
-def test_everything_at_once_ends_green(served: Served) -> None:
+def test_everything_at_once_ends_green(served: Pages) -> None:
     every = [{"path": [asset]} for asset in (*PRICES, *MONTHLY, *FOLLOWING)]
     backfill = served.backfill(assetSelection=every, allPartitions=True)
     wait_until(lambda: "REQUESTED" not in served.backfill_status(backfill), SECONDS, "the backfill", pause=1)
@@ -112,7 +112,7 @@ def test_everything_at_once_ends_green(served: Served) -> None:
     assert not served.warehouse().read("panel_leaderboard").empty
 
 
-def test_the_checks_of_a_range_show_what_was_found(served: Served) -> None:
+def test_the_checks_of_a_range_show_what_was_found(served: Pages) -> None:
     plausible = served.checks("raw_prices")["bars_plausible"]
     newest = plausible["executionForLatestMaterialization"]
     assert newest["status"] == "FAILED"
@@ -127,7 +127,7 @@ def test_the_checks_of_a_range_show_what_was_found(served: Served) -> None:
     assert "Nothing about the bars" not in plausible["description"]
 
 
-def test_a_csv_ticker_goes_through_run_ui_tick_and_status(served: Served, tmp_path: Path) -> None:
+def test_a_csv_ticker_goes_through_run_ui_tick_and_status(served: Pages, tmp_path: Path) -> None:
     simulate_bars(900, 3, "2015-06-01").to_csv(tmp_path / "ACME.csv", date_format="%Y-%m-%d")
     own = ["--source", "csv", "--csv-dir", str(tmp_path), "--ticker", "ACME", "--models", "naive,garch"]
     # In a home of two bundled tickers: the settings under the running servers change.

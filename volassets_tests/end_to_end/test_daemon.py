@@ -209,8 +209,7 @@ def test_daemon_and_webserver_are_killed_in_a_backfill(launched: Launched) -> No
     months = [f"2016-{number:02d}" for number in range(1, 7)]
     backfill = home.backfill(assetSelection=_path(*GRID), partitionNames=_keys("^GSPC", *months))
     wait_until(lambda: ("^GSPC", "2016-01") in home.cells("benchmark_forecasts"), SECONDS, "the first month")
-    home.daemon.kill()
-    home.webserver.kill()
+    home.kill()
     home.start()
     wait_until(lambda: home.backfill_status(backfill) in OVER, SECONDS, "the backfill", pause=1)
     wanted = {("^GSPC", month) for month in months}

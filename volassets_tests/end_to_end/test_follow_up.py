@@ -34,8 +34,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         started.start()
         yield started
     finally:
-        started.daemon.stop()
-        started.webserver.stop()
+        started.kill()
 
 
 def _of(machine: Machine, asset: str) -> list[dict[str, Any]]:

@@ -35,9 +35,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         started.start()
         yield started
     finally:
-        # Nothing of this home is read later; an orderly end takes a quarter of a minute.
-        started.daemon.kill()
-        started.webserver.kill()
+        started.kill()
 
 
 def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:

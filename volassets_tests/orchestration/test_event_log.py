@@ -4,9 +4,12 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._daemon import controller
 from dagster._daemon.backfill import execute_backfill_iteration_loop
+from sqlalchemy import text
 
 from volassets.orchestration.event_log import INTERVAL, KEPT_FILES, KeptSqliteEventLogStorage
 from volassets.orchestration.instance import open_instance, prepare_instance
@@ -101,6 +105,56 @@ def test_it_reads_what_dagsters_own_wrote_meanwhile(instance: dg.DagsterInstance
     before = len(own_storage(instance).get_logs_for_run(run))
     dagsters_own(instance).store_event(event)
     assert len(own_storage(instance).get_logs_for_run(run)) == before + 1
+
+
+def made_of(file: Path) -> tuple[object, ...]:
+    with closing(sqlite3.connect(file)) as connection:
+        questions = (
+            "SELECT type, name, sql FROM sqlite_master ORDER BY name",
+            "SELECT * FROM alembic_version",
+            "PRAGMA journal_mode",
+            "SELECT count(*) FROM event_logs",
+        )
+        return tuple(connection.execute(question).fetchall() for question in questions)
+
+
+def test_a_new_log_is_the_one_that_dagster_makes(tmp_path: Path) -> None:
+    ours, theirs = KeptSqliteEventLogStorage(str(tmp_path / "ours")), SqliteEventLogStorage(str(tmp_path / "theirs"))
+    for storage in (ours, theirs):
+        for run in ("first", "second"):
+            with storage.run_connection(run):
+                pass
+    ours.dispose()
+    first, second = (made_of(tmp_path / "ours" / f"{run}.db") for run in ("first", "second"))
+    assert first == second == made_of(tmp_path / "theirs" / "first.db")
+    assert {file.suffix for file in (tmp_path / "ours").iterdir()} == {".db"}
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["with links", "without links"])
+def test_a_log_that_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: bool) -> None:
+    def refused(_source: Path, _target: Path) -> None:
+        raise PermissionError
+
+    if failing:
+        monkeypatch.setattr(os, "link", refused)
+    for count in (1, 2):
+        storage = KeptSqliteEventLogStorage(str(tmp_path))
+        with storage.run_connection("run") as connection:
+            connection.execute(text("INSERT INTO event_logs (run_id, event) VALUES ('run', '{}')"))
+        storage.dispose()
+        assert made_of(tmp_path / "run.db")[-1] == [(count,)]
+
+
+def test_threads_that_begin_one_log_write_into_one(tmp_path: Path) -> None:
+    storages = [KeptSqliteEventLogStorage(str(tmp_path)) for _ in range(8)]
+
+    def write(storage: KeptSqliteEventLogStorage) -> None:
+        with storage.run_connection("run") as connection:
+            connection.execute(text("INSERT INTO event_logs (run_id, event) VALUES ('run', '{}')"))
+
+    with ThreadPoolExecutor(len(storages)) as threads:
+        list(threads.map(write, storages))
+    assert made_of(tmp_path / "run.db")[-1] == [(len(storages),)]
 
 
 def test_it_keeps_few_files_open(instance: dg.DagsterInstance) -> None:

@@ -1,14 +1,10 @@
-"""One machine as `dagster dev` sets it up: one code server for webserver and daemon, which both follow its reloads."""
+"""What the buttons of the pages do, asked of a machine's webserver."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from volassets_tests.end_to_end.local import Machine
-from volassets_tests.end_to_end.servers import HOST, Program, free_port
 
 TERMINATE = "mutation($id: String!) { terminateRun(runId: $id, terminatePolicy: SAFE_TERMINATE) { __typename } }"
 AGAIN = """
@@ -36,37 +32,8 @@ mutation($selector: ScheduleSelector!, $timestamp: Float) {
 """
 
 
-class Served(Machine):
-    """A home under a code server of its own, a webserver and a daemon."""
-
-    def __init__(self, home: Path, models: Sequence[str], **extra: str) -> None:
-        super().__init__(home, models)
-        self.environment |= extra
-        port = free_port()
-        code = ["code-server", "start", "-h", HOST, "-p", str(port), "-m", "volassets.definitions"]
-        self._port = port
-        self.code = Program([sys.executable, "-m", "dagster", *code], home / "code.log", self.environment)
-        workspace = home / "workspace.yaml"
-        workspace.write_text(
-            f"load_from:\n  - grpc_server:\n      host: {HOST}\n      port: {port}\n      location_name: volassets\n"
-        )
-        root = ["-w", str(workspace)]
-        web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(self.port), *root]
-        self.webserver = Program(web, home / "webserver.log", self.environment)
-        daemon = [sys.executable, "-m", "dagster._daemon", "run", *root]
-        self.daemon = Program(daemon, home / "daemon.log", self.environment)
-
-    def start(self) -> None:
-        """Start all three and return when the webserver knows the graph."""
-        self.code.start()
-        self.code.wait_for(self._port)
-        super().start()
-
-    def stop(self) -> None:
-        """End all three; the code server would wait for its last caller."""
-        self.daemon.stop()
-        self.webserver.stop()
-        self.code.kill()
+class Pages(Machine):
+    """A machine whose users press what its pages have."""
 
     def terminate(self, run_id: str) -> None:
         """Stop a run, as the button of its page does."""
