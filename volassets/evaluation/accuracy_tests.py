@@ -112,15 +112,15 @@ def mincer_zarnowitz(
 
     NaN with fewer than `FEWEST_DAYS` rows or a constant forecast; the p-value also with `too_few` windows.
     """
-    import statsmodels.api as sm
     from scipy.stats import chi2
+    from statsmodels.regression.linear_model import OLS
 
     y, f = (sessions_per_year * np.asarray(values, np.float64) for values in (realized, forecast))
     n = len(y)
     if n < FEWEST_DAYS or np.ptp(f) == 0.0:
         return MincerZarnowitz(float("nan"), float("nan"), float("nan"), n)
     design = np.column_stack([np.ones(n), f])
-    result = sm.OLS(y, design).fit(cov_type="HAC", cov_kwds={"maxlags": hac_lag(n, horizon)})
+    result = OLS(y, design).fit(cov_type="HAC", cov_kwds={"maxlags": hac_lag(n, horizon)})
     gap = result.params - np.array([0.0, 1.0])
     wald = float(gap @ np.linalg.pinv(result.cov_params()) @ gap)
     p_value = float("nan") if too_few(n, horizon) else float(chi2.sf(wald, 2))

@@ -13,9 +13,15 @@ starting values. The names are those of `arch`: `resids` are e_t, `sigma2` h_t, 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from itertools import product
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,9 +107,7 @@ def conditional_variance(kind: Kind, params: dict[str, float], resids: np.ndarra
 
 
 def _recursion(kind: Kind, coefficients: np.ndarray, resids: np.ndarray, backcast: float) -> np.ndarray:
-    # Imported here: arch costs a second that only a fit or a forecast should pay.
-    from arch.univariate.recursions import egarch_recursion, garch_recursion
-
+    compiled = _compiled_recursions()
     size = len(resids) + 1
     # The last variance is a function of the residuals before it: the added one is never read.
     padded = np.append(resids, 0.0)
@@ -112,11 +116,25 @@ def _recursion(kind: Kind, coefficients: np.ndarray, resids: np.ndarray, backcas
     bounds[:] = _VARIANCE_RANGE
     if kind == "egarch":
         work = np.empty((3, size))
-        egarch_recursion(coefficients, padded, sigma2, 1, 1, 1, size, np.log(backcast), bounds, *work)
+        compiled.egarch_recursion(coefficients, padded, sigma2, 1, 1, 1, size, np.log(backcast), bounds, *work)
     else:
         asymmetric = int(kind == "gjr")
-        garch_recursion(coefficients, padded**2, np.sign(padded), sigma2, 1, asymmetric, 1, size, backcast, bounds)
+        signs = np.sign(padded)
+        compiled.garch_recursion(coefficients, padded**2, signs, sigma2, 1, asymmetric, 1, size, backcast, bounds)
     return sigma2
+
+
+@cache
+def _compiled_recursions() -> Any:
+    """Return arch's compiled module from its file: its package would load matplotlib, statsmodels and numba too."""
+    name, package = "arch.univariate.recursions", find_spec("arch")
+    folders = (package.submodule_search_locations if package else None) or []
+    spec = PathFinder.find_spec(name, [str(Path(folder, "univariate")) for folder in folders])
+    if name in sys.modules or spec is None or spec.loader is None:
+        return import_module(name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def log_likelihood(

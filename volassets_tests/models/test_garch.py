@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +51,22 @@ def naive_variances(kind: Kind, coefficients: list[float], residuals: np.ndarray
     for e in residuals:
         found.append(omega + (alpha + gamma * (e < 0)) * e**2 + beta * found[-1])
     return found
+
+
+@pytest.mark.parametrize("first", ["", "import arch.univariate"])
+def test_a_filter_needs_no_other_part_of_arch_and_arch_works_after_it(first: str) -> None:
+    code = f"""
+import sys
+import numpy as np
+{first}
+from volassets.models.garch_estimation import conditional_variance
+resids, before = np.random.default_rng(1).standard_normal(300), set(sys.modules)
+conditional_variance("garch", {{"omega": 0.02, "alpha": 0.08, "beta": 0.9}}, resids, 1.3)
+assert not {{"arch", "matplotlib", "statsmodels", "numba"}} & (set(sys.modules) - before)
+from arch import arch_model
+assert arch_model(resids).fit(disp="off").params.notna().all()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("kind", list(COEFFICIENTS))
