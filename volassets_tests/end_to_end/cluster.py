@@ -21,6 +21,7 @@ from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Warehouse, open_warehouse
 from volassets_tests.end_to_end.servers import (
     HOST,
+    LONGEST_WAIT,
     ObjectStore,
     Postgres,
     Program,
@@ -211,5 +212,5 @@ def _start_services(stack: contextlib.ExitStack, started: Cluster, code_port: in
     daemon = Program(command, started.folder / "daemon.log", environment)
     stack.callback(daemon.stop)
     webserver.wait_for(started.web_port)
-    wait_until(lambda: started.graphql("query { version }"), 60, "the webserver")
+    wait_until(lambda: started.graphql("query { version }"), LONGEST_WAIT, "the webserver")
     return daemon

@@ -14,7 +14,7 @@ import yaml
 from volassets.orchestration.instance import prepare_instance
 from volassets.settings import Settings, load_settings
 from volassets.warehouse.store import Warehouse, open_warehouse
-from volassets_tests.end_to_end.servers import HOST, Program, ask, free_port, wait_until
+from volassets_tests.end_to_end.servers import HOST, LONGEST_WAIT, Program, ask, free_port, wait_until
 
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }
@@ -83,7 +83,7 @@ class Machine:
         self.webserver.start()
         self.daemon.start()
         self.webserver.wait_for(self.port)
-        wait_until(self._knows_the_graph, 120, "the webserver to load the graph", pause=0.5)
+        wait_until(self._knows_the_graph, LONGEST_WAIT, "the webserver to load the graph", pause=0.5)
 
     def kill(self) -> None:
         """Kill all three and the runs, as a machine that loses its power."""

@@ -12,7 +12,7 @@ import pytest
 
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.end_to_end.pages import Pages
-from volassets_tests.end_to_end.servers import wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -32,7 +32,6 @@ MONTHLY = (
 FOLLOWING = ("risk_backtests", "comparison_reports", "panel_report")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 STARTED = "volassets/started_by"
-SECONDS = 300.0
 # The month after the last bundled bar is the last that can be forecast.
 MONTHS = ("2018-11", "2018-12", "2019-01")
 
@@ -55,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 def _volassets(served: Pages, *arguments: str) -> str:
     command = [sys.executable, "-m", "volassets", *arguments]
-    done = subprocess.run(command, env=served.environment, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(command, env=served.environment, capture_output=True, text=True, timeout=LONGEST_WAIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -66,9 +65,9 @@ def _range(first: str, last: str) -> dict[str, str]:
 
 def test_a_month_whose_upstream_is_missing_says_what_to_do(served: Pages) -> None:
     prices = served.launch(PRICES, _range("^GSPC", "^IXIC"))
-    assert served.wait_run(prices, SECONDS) == "SUCCESS", served.failures(prices)
+    assert served.wait_run(prices, LONGEST_WAIT) == "SUCCESS", served.failures(prices)
     run = served.launch(["lstm_forecasts"], {"dagster/partition": "2018-12-01|^GSPC"})
-    assert served.wait_run(run, SECONDS) == "FAILURE"
+    assert served.wait_run(run, LONGEST_WAIT) == "FAILURE"
     (event,) = served.failure_events(run)
     assert "the lstm fit of ^GSPC 2018-12 is not stored" in event["failureMetadata"]["description"]
     assert "materialize lstm_fits for it first" in event["failureMetadata"]["description"]
@@ -81,17 +80,17 @@ def test_a_month_whose_upstream_is_missing_says_what_to_do(served: Pages) -> Non
 def test_a_terminated_backfill_keeps_what_it_had_and_is_executed_again(served: Pages) -> None:
     keys = [f"{month}-01|{ticker}" for month in MONTHS for ticker in ("^GSPC", "^IXIC")]
     backfill = served.backfill(assetSelection=[{"path": [asset]} for asset in MONTHLY], partitionNames=keys)
-    wait_until(lambda: served.cells("lstm_fits"), SECONDS, "the first fit")
+    wait_until(lambda: served.cells("lstm_fits"), LONGEST_WAIT, "the first fit")
     (first,) = [run for run in served.runs(backfill) if run["status"] == "STARTED"]
     served.terminate(str(first["runId"]))
-    assert served.wait_run(str(first["runId"]), SECONDS) == "CANCELED"
+    assert served.wait_run(str(first["runId"]), LONGEST_WAIT) == "CANCELED"
     (event,) = served.failure_events(str(first["runId"]))
     assert event["error"]["stack"] == []
     before = served.warehouse().read("lstm_fits", ["ticker", "refit_month", "seconds"])
     again = served.run_again(str(first["runId"]))
     others = [str(run["runId"]) for run in served.runs(backfill) if run["runId"] != first["runId"]]
     for run in {again, *others}:
-        assert served.wait_run(run, SECONDS) == "SUCCESS", served.failures(run)
+        assert served.wait_run(run, LONGEST_WAIT) == "SUCCESS", served.failures(run)
     after = served.warehouse().read("lstm_fits", ["ticker", "refit_month", "seconds"])
     # What was stored before the end of the first run was not fitted again: it has its old time.
     assert len(before.merge(after)) == len(before) > 0
@@ -102,7 +101,7 @@ def test_a_terminated_backfill_keeps_what_it_had_and_is_executed_again(served: P
 def test_everything_at_once_ends_green(served: Pages) -> None:
     every = [{"path": [asset]} for asset in (*PRICES, *MONTHLY, *FOLLOWING)]
     backfill = served.backfill(assetSelection=every, allPartitions=True)
-    wait_until(lambda: "REQUESTED" not in served.backfill_status(backfill), SECONDS, "the backfill", pause=1)
+    wait_until(lambda: "REQUESTED" not in served.backfill_status(backfill), LONGEST_WAIT, "the backfill", pause=1)
     assert served.backfill_status(backfill) == "COMPLETED_SUCCESS"
     for asset in MONTHLY:
         found = served.partitions(asset)
@@ -135,9 +134,11 @@ def test_a_csv_ticker_goes_through_run_ui_tick_and_status(served: Pages, tmp_pat
     refits = [run for run in served.runs() if {"path": ["garch_fits"]} in (run["assetSelection"] or [])]
     (refit,) = [run for run in refits if run["tags"].get(STARTED) == "command line"]
     assert refit["tags"]["volassets/tickers"] == "ACME"
-    wait_until(lambda: "ACME" in served.partitions("raw_prices")["partitionKeys"], SECONDS, "the new ticker", pause=1)
+    wait_until(
+        lambda: "ACME" in served.partitions("raw_prices")["partitionKeys"], LONGEST_WAIT, "the new ticker", pause=1
+    )
     again = served.run_again(str(refit["runId"]))
-    assert served.wait_run(again, SECONDS) == "SUCCESS", served.failures(again)
+    assert served.wait_run(again, LONGEST_WAIT) == "SUCCESS", served.failures(again)
     (repeated,) = [run for run in served.runs() if run["runId"] == again]
     assert repeated["tags"][STARTED] == f"re-execution of {str(refit['runId'])[:8]}"
     at = datetime(2018, 11, 1, 10, tzinfo=UTC).timestamp()

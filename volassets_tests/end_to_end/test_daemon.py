@@ -20,14 +20,13 @@ from volassets.pipeline.planner import EARLIER_MONTH, MISSING, PlannedCell
 from volassets.pipeline.steps import steps
 from volassets.settings import Settings
 from volassets_tests.end_to_end.local import REPOSITORY, Machine, machine
-from volassets_tests.end_to_end.servers import wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 MODELS = ("naive", "garch")
 GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts", "risk_forecasts")
 PRICES = ("raw_prices", "realized_vol_features")
-SECONDS = 420.0
 OVER = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -59,8 +58,10 @@ class Launched:
     def finish(self) -> None:
         """Wait for everything."""
         for name, backfill in self.backfills.items():
-            wait_until(lambda b=backfill: self.machine.backfill_status(b) in OVER, SECONDS, f"backfill {name}", pause=1)
-        self.machine.wait_run(self.month, SECONDS)
+            wait_until(
+                lambda b=backfill: self.machine.backfill_status(b) in OVER, LONGEST_WAIT, f"backfill {name}", pause=1
+            )
+        self.machine.wait_run(self.month, LONGEST_WAIT)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     with machine(tmp_path_factory.mktemp("ui") / "home", MODELS) as started:
         # Both tickers' bars in one run, as a selection of two partitions in the UI.
         prices = started.launch(PRICES, {RANGE_START: "^GSPC", RANGE_END: "^IXIC"})
-        assert started.wait_run(prices, SECONDS) == "SUCCESS", started.failures(prices)
+        assert started.wait_run(prices, LONGEST_WAIT) == "SUCCESS", started.failures(prices)
         month = started.launch(GRID, {"dagster/partition": "2018-12-01|^GSPC"})
         one = Launched(started, month)
         ask = started.backfill
@@ -208,18 +209,20 @@ def test_daemon_and_webserver_are_killed_in_a_backfill(launched: Launched) -> No
     home = launched.machine
     months = [f"2016-{number:02d}" for number in range(1, 7)]
     backfill = home.backfill(assetSelection=_path(*GRID), partitionNames=_keys("^GSPC", *months))
-    wait_until(lambda: ("^GSPC", "2016-01") in home.cells("benchmark_forecasts"), SECONDS, "the first month")
+    wait_until(lambda: ("^GSPC", "2016-01") in home.cells("benchmark_forecasts"), LONGEST_WAIT, "the first month")
     home.kill()
     home.start()
-    wait_until(lambda: home.backfill_status(backfill) in OVER, SECONDS, "the backfill", pause=1)
+    wait_until(lambda: home.backfill_status(backfill) in OVER, LONGEST_WAIT, "the backfill", pause=1)
     wanted = {("^GSPC", month) for month in months}
-    wait_until(lambda: wanted <= home.cells("garch_forecasts"), SECONDS, "the months", pause=1)
+    wait_until(lambda: wanted <= home.cells("garch_forecasts"), LONGEST_WAIT, "the months", pause=1)
     for table in GRID:
         assert {cell for cell in home.cells(table) if cell[1].startswith("2016")} == wanted
     twice = (
         "SELECT count(*) AS n FROM (SELECT 1 FROM garch_fits GROUP BY ticker, refit_month, model HAVING count(*) > 1)"
     )
     assert home.warehouse().query(twice)["n"].tolist() == [0]
-    wait_until(lambda: not any(run["status"] in ("STARTED", "QUEUED") for run in home.runs()), SECONDS, "the queue")
+    wait_until(
+        lambda: not any(run["status"] in ("STARTED", "QUEUED") for run in home.runs()), LONGEST_WAIT, "the queue"
+    )
     _, differing = _status(home.settings)
     assert differing == []

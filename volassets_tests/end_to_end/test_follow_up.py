@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from volassets_tests.end_to_end.local import Machine
-from volassets_tests.end_to_end.servers import wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 MODELS = ("naive", "garch")
 GRID = ("lag_analysis", "selected_features", "benchmark_forecasts", "garch_fits", "garch_forecasts", "risk_forecasts")
-SECONDS = 420.0
 AGAIN = """
 mutation($params: ReexecutionParams!) { launchPipelineReexecution(reexecutionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
@@ -54,7 +53,7 @@ def test_a_run_of_the_command_line_is_executed_again(machine: Machine) -> None:
     answer = machine.graphql(AGAIN, params=params)["launchPipelineReexecution"]
     assert answer["__typename"] == "LaunchRunSuccess", answer
     run_id = answer["run"]["runId"]
-    assert machine.wait_run(run_id, SECONDS) == "SUCCESS", machine.failures(run_id)
+    assert machine.wait_run(run_id, LONGEST_WAIT) == "SUCCESS", machine.failures(run_id)
     (again,) = [run for run in _of(machine, "garch_fits") if run["runId"] == run_id]
     assert again["assetSelection"] == refit["assetSelection"]
     assert machine.warehouse().read("garch_fits").equals(before)
@@ -62,20 +61,20 @@ def test_a_run_of_the_command_line_is_executed_again(machine: Machine) -> None:
 
 def test_a_backfill_is_followed_by_one_comparison_of_each_ticker_and_one_panel(machine: Machine) -> None:
     # The re-execution has recorded its partitions again, which is followed first.
-    wait_until(lambda: _followed(machine) and _idle(machine), SECONDS, "what follows the re-execution", pause=2)
+    wait_until(lambda: _followed(machine) and _idle(machine), LONGEST_WAIT, "what follows the re-execution", pause=2)
     before = {asset: _of(machine, asset) for asset in ("comparison_reports", "panel_report")}
     keys = [f"2018-{month}-01|{ticker}" for ticker in ("^GSPC", "^IXIC") for month in ("09", "10")]
     backfill = machine.backfill(assetSelection=[{"path": [asset]} for asset in GRID], partitionNames=keys)
-    wait_until(lambda: machine.backfill_status(backfill).startswith("COMPLETED"), SECONDS, "the backfill", pause=2)
+    wait_until(lambda: machine.backfill_status(backfill).startswith("COMPLETED"), LONGEST_WAIT, "the backfill", pause=2)
     wait_until(
         lambda: len(_of(machine, "panel_report")) > len(before["panel_report"]) and _idle(machine),
-        SECONDS,
+        LONGEST_WAIT,
         "the panel",
         pause=2,
     )
     # Two evaluations more find nothing to do.
     ticks = len(_ticks(machine))
-    wait_until(lambda: len(_ticks(machine)) >= ticks + 2, SECONDS, "two more evaluations", pause=2)
+    wait_until(lambda: len(_ticks(machine)) >= ticks + 2, LONGEST_WAIT, "two more evaluations", pause=2)
     known = {run["runId"] for runs in before.values() for run in runs}
     compared = [run for run in _of(machine, "comparison_reports") if run["runId"] not in known]
     assert sorted(ticker for run in compared for ticker in _tickers(run)) == ["^GSPC", "^IXIC"]

@@ -14,7 +14,7 @@ import pytest
 from volassets.orchestration.instance import open_instance
 from volassets.settings import load_settings
 from volassets.warehouse.store import open_warehouse
-from volassets_tests.end_to_end.servers import HOST, Program, ask, free_port, wait_until
+from volassets_tests.end_to_end.servers import HOST, LONGEST_WAIT, Program, ask, free_port, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -103,7 +103,7 @@ def test_a_server_has_the_one_location_and_the_one_history(
     with Program(arguments, tmp_path / "log", environment, folder=clone) as server:
         server.wait_for(port)
         entries = "workspaceOrError"
-        wait_until(lambda: ask(port, LOCATIONS)[entries]["locationEntries"], 120, "the code location", pause=1)
+        wait_until(lambda: ask(port, LOCATIONS)[entries]["locationEntries"], LONGEST_WAIT, "the code location", pause=1)
         answer = ask(port, LOCATIONS)
         (location,) = answer[entries]["locationEntries"]
         assert location["name"] == "volassets"

@@ -14,13 +14,12 @@ import pytest
 from volassets.settings import load_settings
 from volassets.warehouse.store import Warehouse, open_warehouse
 from volassets_tests.end_to_end.local import environment
-from volassets_tests.end_to_end.servers import Program, wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, Program, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 MODELS = ("naive", "garch", "gjr")
 ARGUMENTS = ["run", "--ticker", "^GSPC", "--from", "2018-07", "--to", "2018-12"]
-SECONDS = 300.0
 # How long a fit took and when a bar was fetched is of one run.
 OF_ONE_RUN = ("seconds", "fetched_at", "seen_at")
 
@@ -36,7 +35,7 @@ def _command(*arguments: str) -> list[str]:
 
 def _run(home: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        _command(*ARGUMENTS), env=environment(home, MODELS), capture_output=True, text=True, timeout=SECONDS
+        _command(*ARGUMENTS), env=environment(home, MODELS), capture_output=True, text=True, timeout=LONGEST_WAIT
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -74,7 +73,7 @@ def test_kill_minus_nine_twice_and_run_again(tmp_path: Path) -> None:
             slowest = max(slowest, time.monotonic() - start)
             return found
 
-        wait_until(seen, SECONDS, f"rows of {table}", pause=0.05)
+        wait_until(seen, LONGEST_WAIT, f"rows of {table}", pause=0.05)
         program.signal(signal.SIGKILL)
         program.kill()
     assert slowest < 30
@@ -88,7 +87,7 @@ def test_kill_minus_nine_twice_and_run_again(tmp_path: Path) -> None:
         assert len(expected[table])
     # Dagster's record follows, the killed runs are closed, and there is nothing left to do.
     status = subprocess.run(
-        _command("status"), env=environment(killed, MODELS), capture_output=True, text=True, timeout=SECONDS
+        _command("status"), env=environment(killed, MODELS), capture_output=True, text=True, timeout=LONGEST_WAIT
     )
     assert "Dagster's record and the tables agree." in status.stdout, status.stdout + status.stderr
     assert "killed" not in status.stdout.replace(str(killed), "")
@@ -100,7 +99,7 @@ def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
     programs = [Program(_command(*ARGUMENTS), tmp_path / f"{n}.log", environment(home, MODELS)) for n in range(2)]
     for program in programs:
         program.start()
-    wait_until(lambda: not any(program.alive for program in programs), SECONDS, "two runs")
+    wait_until(lambda: not any(program.alive for program in programs), LONGEST_WAIT, "two runs")
     for n in range(2):
         assert "failed" not in (tmp_path / f"{n}.log").read_text()
     fits = _store(home).query("SELECT refit_month, model, count(*) AS n FROM garch_fits GROUP BY ALL")

@@ -9,9 +9,12 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import volassets
 
@@ -63,12 +66,48 @@ def test_the_sdist_builds_the_same_wheel(built: Path) -> None:
     assert contents(again) == contents(wheel)
 
 
-def test_a_month_of_one_ticker_runs_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
+def closure(package: Distribution) -> list[Distribution]:
+    """Return what a package requires without extras, and what that requires, as they are installed here."""
+    found: dict[tuple[str, str], Distribution] = {}
+    due = [(package, "")]
+    while due:
+        current, wanted = due.pop()
+        for text in current.requires or []:
+            requirement = Requirement(text)
+            if requirement.marker and not requirement.marker.evaluate({"extra": wanted}):
+                continue
+            for extra in ("", *requirement.extras):
+                key = (canonicalize_name(requirement.name), extra)
+                if key not in found:
+                    found[key] = distribution(requirement.name)
+                    due.append((found[key], extra))
+    return list({str(one.metadata["Name"]): one for one in found.values()}.values())
+
+
+def link(package: Distribution, folder: Path) -> None:
+    """Put a package's files into `folder` as links."""
+    for file in package.files or []:
+        if ".." not in file.parts:
+            place = folder / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(Path(str(file.locate())))
+
+
+def test_a_month_of_one_ticker_runs_with_what_the_wheel_requires_and_nothing_else(built: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=False)
     python, program = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin" / "volassets"
     (wheel,) = built.glob("*.whl")
-    call(python, "-m", "pip", "install", "-qq", "--upgrade", "pip", cwd=tmp_path)
-    call(python, "-m", "pip", "install", "-qq", "-c", ROOT / "constraints.txt", wheel, cwd=tmp_path)
+    uv = [sys.executable, "-m", "uv", "--no-cache", "pip"]
+    call(*uv, "install", "--offline", "--no-deps", "--python", python, wheel, cwd=tmp_path)
+    (folder,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (package,) = distributions(path=[str(folder)])
+    # Linked and not installed once more, which takes minutes of a slow machine; `make install` installs them.
+    for required in closure(package):
+        link(required, folder)
+    call(*uv, "check", "--python", python, cwd=tmp_path)
+    assert call(python, "-c", "import sys; print(*sys.path)", cwd=tmp_path).stdout.split()[-1] == str(folder)
+    for unasked in ("pytest", "dagster_celery", "mkdocs"):
+        assert not (folder / unasked).exists()
     place = call(python, "-c", "import volassets; print(volassets.__file__)", cwd=tmp_path).stdout
     assert place.startswith(str(tmp_path / "venv"))
     assert call(program, "--version", cwd=tmp_path).stdout == f"volassets, version {volassets.__version__}\n"

@@ -9,13 +9,12 @@ import pytest
 
 from volassets_tests.conftest import simulate_bars
 from volassets_tests.end_to_end.local import Machine
-from volassets_tests.end_to_end.servers import wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 TICKERS, DOWN = ("AAA", "BBB", "CCC"), "CCC"
 MONTHS = ("2006-09", "2006-10", "2006-11")
-SECONDS = 300.0
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -40,13 +39,13 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:
     prices = served.launch(("raw_prices", "realized_vol_features"), {RANGE_START: TICKERS[0], RANGE_END: DOWN})
-    assert served.wait_run(prices, SECONDS) == "FAILURE"
+    assert served.wait_run(prices, LONGEST_WAIT) == "FAILURE"
     assert DOWN in served.failures(prices)
 
     fits = [f"{month}-01" for month in MONTHS]
     cells = [f"{month}-01|{ticker}" for month in MONTHS for ticker in TICKERS]
     first = served.backfill(assetSelection=[{"path": ["pooled_fits"]}], partitionNames=fits)
-    wait_until(lambda: served.backfill_status(first) == "COMPLETED_SUCCESS", SECONDS, "the fits", pause=0.5)
+    wait_until(lambda: served.backfill_status(first) == "COMPLETED_SUCCESS", LONGEST_WAIT, "the fits", pause=0.5)
     rows = served.warehouse().read("pooled_fits")
     known = rows.assign(left_out=[json.loads(row)["left_out"] for row in rows["parameters"]])
     assert set(known["ticker"]) == {"AAA", "BBB"}
@@ -54,7 +53,7 @@ def test_the_others_have_their_fits_and_forecasts(served: Machine) -> None:
 
     second = served.backfill(assetSelection=[{"path": ["pooled_forecasts"]}], partitionNames=cells)
     over = ("COMPLETED_SUCCESS", "COMPLETED_FAILED")
-    wait_until(lambda: served.backfill_status(second) in over, SECONDS, "the forecasts", pause=0.5)
+    wait_until(lambda: served.backfill_status(second) in over, LONGEST_WAIT, "the forecasts", pause=0.5)
     failed = [str(run["runId"]) for run in served.runs(second) if run["status"] != "SUCCESS"]
     texts = [served.failures(run) for run in failed]
     assert len(texts) == len(MONTHS)

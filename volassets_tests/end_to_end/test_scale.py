@@ -20,7 +20,7 @@ from volassets.settings import load_settings
 from volassets.timing import months_between, refit_month
 from volassets.warehouse.store import Warehouse
 from volassets_tests.end_to_end.cluster import Cluster, cluster
-from volassets_tests.end_to_end.servers import wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -29,7 +29,6 @@ MODELS = ("naive", "garch", "gjr")
 FIRST, LAST = "2017-01", "2018-12"
 PRICES = ("raw_prices", "realized_vol_features")
 GRID = ("lag_analysis", "selected_features", "garch_fits", "garch_forecasts", "benchmark_forecasts")
-BACKFILL_SECONDS = 600.0
 # How long a fit took and when a bar was fetched is of one run.
 OF_ONE_RUN = ("seconds", "fetched_at")
 
@@ -106,7 +105,7 @@ def kill_one_in_the_middle(deployment: Cluster, warehouse: Warehouse) -> int:
     """Kill a worker with everything it started once a month is fitted; return how many forecasts were stored."""
     wait_until(
         lambda: warehouse.query("SELECT count(*) AS n FROM garch_fits")["n"][0] > 0,
-        BACKFILL_SECONDS,
+        LONGEST_WAIT,
         "the first fit",
         pause=0.5,
     )
@@ -127,7 +126,7 @@ def test_a_killed_worker_loses_nothing_and_a_reader_never_fails(deployment: Clus
         expected = undisturbed(tmp_path / "undisturbed")
         wait_until(
             lambda: deployment.backfill_status(backfill).startswith(("COMPLETED", "FAILED")),
-            BACKFILL_SECONDS,
+            LONGEST_WAIT,
             "the backfill",
             pause=2.0,
         )

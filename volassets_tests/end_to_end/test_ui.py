@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from volassets_tests.end_to_end.local import environment
-from volassets_tests.end_to_end.servers import Program, free_port, wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, Program, free_port, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
-SECONDS = 60
 # A shell without job control starts what `&` sends to the background with SIGINT ignored.
 STARTS = {
     "foreground": 'echo $$ > pid; exec "$@"',
@@ -46,4 +45,4 @@ def test_sigterm_ends_all_of_it(tmp_path, start):
         started = processes_of(home)
         assert len(started) >= 4  # Dagster itself, its webserver, its daemon and the code server
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        wait_until(lambda: not processes_of(home), SECONDS, f"the end of {len(started)} processes")
+        wait_until(lambda: not processes_of(home), LONGEST_WAIT, f"the end of {len(started)} processes")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from volassets.file_lock import FileLock
 from volassets.models import compilation, processor
 from volassets.models.compilation import cache_folder, compile_ahead, compiled_epoch, must_compile
 from volassets.models.compiled_descent import KERNELS
@@ -123,12 +124,17 @@ def _runs(process: int) -> bool:
     return state.stdout.strip()[:1] not in ("", "Z")
 
 
+def _is_held(lock: Path) -> bool:
+    with FileLock(lock) as one:
+        return not one.take()
+
+
 @pytest.mark.slow
 def test_what_it_compiles_is_what_a_fit_reads(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     compile_ahead(MODULE)
     compiled_epoch.cache_clear()
-    # The lock may be free still while the other process starts.
-    while compilation._ahead[MODULE].poll() is None and not (cache_folder(MODULE) / "lock").exists():
+    # Not before the other process has the lock: who has it first compiles.
+    while compilation._ahead[MODULE].poll() is None and not _is_held(cache_folder(MODULE) / "lock"):
         time.sleep(0.05)
     function = compiled_epoch(MODULE)
     compiled_epoch.cache_clear()
