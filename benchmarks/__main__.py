@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,27 +33,31 @@ BENCHMARKS: dict[str, Callable[[], pd.DataFrame]] = {
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, all without a name; return the exit code."""
+    """Run the named benchmarks, all without a name; return the exit code, 1 where one failed."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     parts = [f"# Benchmarks, {utc_now():%Y-%m-%d}", "", machine(), ""]
+    file = RESULTS / f"{utc_now():%Y-%m-%d}.md"
+    failed = False
     for name in names or BENCHMARKS:
         function = BENCHMARKS[name]
         summary = (function.__doc__ or "").splitlines()[0]
-        table = function().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+        try:
+            table = function().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+        except Exception as error:
+            traceback.print_exc()
+            failed, table = True, f"failed: {type(error).__name__}: {error}"
         part = f"## {name}\n\n{summary}\n\n```\n{table}\n```\n"
         print(part, flush=True)
         parts.append(part)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{utc_now():%Y-%m-%d}.md"
-    if names:
-        print(f"not kept: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file} is of whole runs")
-    else:
-        file.write_text("\n".join(parts), encoding="utf-8")
-        print(f"kept in {file}")
-    return 0
+        # Written after each, so that what was measured is there however the rest ends.
+        if not names:
+            RESULTS.mkdir(exist_ok=True)
+            file.write_text("\n".join(parts), encoding="utf-8")
+    print("not kept: only whole runs are" if names else f"kept in {file}")
+    return int(failed)
 
 
 def machine() -> str:

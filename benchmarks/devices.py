@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from benchmarks.networks import EPOCHS, HORIZONS, TICKER, features_of_ticker, window_of
+from volassets.errors import InputError
 from volassets.models.lstm import Lstm
 from volassets.models.lstm_reference import LstmReference
 from volassets.models.protocol import Fit, Model
@@ -33,10 +34,16 @@ def devices() -> pd.DataFrame:
     DataFrame
         Columns model, device, seconds (a refit, mean of the months; the wall clock, with nothing else running),
         refits_agree (the largest relative difference of forecasts between two refits on this device),
-        from_cpu_most and from_cpu_mean (relative differences of forecasts from the CPU's).
+        from_cpu_most and from_cpu_mean (relative differences of forecasts from the CPU's). A model that this machine's
+        CPU cannot train has one row without figures.
     """
     rows = []
     for name, model in MODELS.items():
+        try:
+            replace(model, device="cpu").check_machine()
+        except InputError:
+            rows.append({"model": name, "device": "refused by this CPU"})
+            continue
         cpu = _measured(replace(model, device="cpu"))
         rows.append(_row(name, "cpu", cpu, cpu))
         if torch.cuda.is_available():
