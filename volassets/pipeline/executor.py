@@ -308,6 +308,7 @@ class Executor:
         try:
             for job, results in running:
                 waiting += [(job.lock, result) for result in results]
+                pace.add(sum(result.output.rows for result in results if result.output is not None))
                 if pace.is_due:
                     with pace.committing():
                         done = self._committed(step, todo, waiting)

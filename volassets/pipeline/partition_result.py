@@ -17,25 +17,31 @@ from volassets.warehouse.store import Replacement, Upsert
 # A commit costs as much as a small fit, so finished cells wait for each other this long, and longer where it costs more
 # than this share of the time, but never longer than the most that a killed run may lose.
 COMMIT_SECONDS, COMMIT_SHARE, MOST_COMMIT_SECONDS = 1.0, 0.05, 5.0
+# A commit takes 12 KB of memory for a row of features, so that time alone is no limit where workers are quick.
+MOST_COMMIT_ROWS = 20_000
 
 
 class CommitPace:
-    """Says when finished cells are to be committed: from the time since the last commit, and what that one took."""
+    """Says when finished cells are to be committed: by their rows, the time since the last commit and what it took."""
 
     def __init__(self) -> None:
-        self._last, self._wait = time.monotonic(), COMMIT_SECONDS
+        self._last, self._wait, self._rows = time.monotonic(), COMMIT_SECONDS, 0
+
+    def add(self, rows: int) -> None:
+        """Count rows that wait for the next commit."""
+        self._rows += rows
 
     @property
     def is_due(self) -> bool:
-        """Whether finished cells have waited long enough."""
-        return time.monotonic() - self._last >= self._wait
+        """Whether finished cells have waited long enough, or have as many rows as one commit may have."""
+        return self._rows >= MOST_COMMIT_ROWS or time.monotonic() - self._last >= self._wait
 
     @contextmanager
     def committing(self) -> Iterator[None]:
         """Measure the commit inside the block."""
         start = time.monotonic()
         yield
-        self._last = time.monotonic()
+        self._last, self._rows = time.monotonic(), 0
         self._wait = commit_wait(self._last - start)
 
 

@@ -151,6 +151,7 @@ def take_bars(context: Context, step: Step, partitions: Sequence[Partition]) -> 
             context.forget([partition.ticker])
             context.answers.pop(partition.ticker, None)
         waiting.append(_Waiting(item, *_fetched(context, item), lock))
+        pace.add(sum(len(change.frame) for change in waiting[-1].changes))
         if pace.is_due:
             with pace.committing():
                 done = _committed(context, waiting)

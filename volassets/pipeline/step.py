@@ -90,6 +90,11 @@ class Output:
     files: Mapping[str, bytes] = field(default_factory=dict)
     log: Sequence[str] = ()
 
+    @property
+    def rows(self) -> int:
+        """The number of rows of all tables."""
+        return sum(map(len, self.tables.values()))
+
 
 @dataclass(frozen=True)
 class Check:

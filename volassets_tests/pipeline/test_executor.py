@@ -14,7 +14,7 @@ from volassets.pipeline.cells import Partition, Scope
 from volassets.pipeline.context import Context
 from volassets.pipeline.executor import Executor
 from volassets.pipeline.locks import write_lock
-from volassets.pipeline.partition_result import CommitPace, PartitionResult, commit_wait
+from volassets.pipeline.partition_result import MOST_COMMIT_ROWS, CommitPace, PartitionResult, commit_wait
 from volassets.pipeline.planner import partitions_of
 from volassets.pipeline.state import State
 from volassets.pipeline.steps import steps
@@ -133,3 +133,36 @@ def test_the_pace_counts_from_the_end_of_a_commit(monkeypatch: pytest.MonkeyPatc
         pass
     assert not pace.is_due
     assert pace.is_due
+
+
+def test_many_rows_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volassets.pipeline.partition_result.time.monotonic", lambda: 100.0)
+    pace = CommitPace()
+    pace.add(MOST_COMMIT_ROWS - 1)
+    assert not pace.is_due
+    pace.add(1)
+    assert pace.is_due
+    with pace.committing():
+        pass
+    assert not pace.is_due
+
+
+@pytest.mark.parametrize(("most", "commits"), [(1, 2), (10**9, 1)])
+def test_a_commit_has_no_more_rows_than_it_may(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, most: int, commits: int
+) -> None:
+    monkeypatch.setattr("volassets.pipeline.partition_result.MOST_COMMIT_ROWS", most)
+    monkeypatch.setattr("volassets.pipeline.partition_result.COMMIT_SECONDS", 600.0)
+    monkeypatch.setattr("volassets.pipeline.partition_result.commit_wait", lambda seconds: 600.0)
+    written: list[str] = []
+    with Context(settings) as context:
+        write = context.warehouse.write
+
+        def listed(*changes: Any) -> Any:
+            written.extend({change.table for change in changes})
+            return write(*changes)
+
+        monkeypatch.setattr(context.warehouse, "write", listed)
+        assert not [item.failures for item in executed(context) if item.failures]
+    for table in ("raw_prices", "realized_vol_features"):
+        assert written.count(table) == commits
