@@ -13,9 +13,8 @@ from pandas.testing import assert_frame_equal
 
 from volassets_tests.end_to_end.cluster import Cluster, cluster
 from volassets_tests.end_to_end.proxy import Proxy
-from volassets_tests.end_to_end.servers import Program, wait_until
+from volassets_tests.end_to_end.servers import LONGEST_WAIT, Program, wait_until
 from volassets_tests.end_to_end.test_scale import (
-    BACKFILL_SECONDS,
     FIRST,
     GRID,
     LAST,
@@ -80,14 +79,14 @@ def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
         deployment.daemon.start()
         with Reader(warehouse) as reader:
             counted = "SELECT count(*) AS n FROM garch_fits"
-            wait_until(lambda: warehouse.query(counted)["n"][0] > 0, BACKFILL_SECONDS, "the first fit", pause=1.0)
+            wait_until(lambda: warehouse.query(counted)["n"][0] > 0, LONGEST_WAIT, "the first fit", pause=1.0)
             for name, happen in faults(deployment, proxy).items():
                 print(f"{time.monotonic() - started:6.0f} s {warehouse.query(counted)['n'][0]:3} fits: {name}")
                 happen()
                 time.sleep(3.0)
             wait_until(
                 lambda: deployment.backfill_status(backfill).startswith("COMPLETED"),
-                BACKFILL_SECONDS,
+                LONGEST_WAIT,
                 "the backfill",
                 pause=2.0,
             )
