@@ -155,7 +155,21 @@ def _pool(workers: int) -> Any:
     # watch their parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     limits = {"timeout": IDLE_SECONDS, "env": ONE_THREAD}
-    return get_reusable_executor(max_workers=workers, initializer=_start_worker, initargs=(os.getpid(),), **limits)
+    pool = get_reusable_executor(max_workers=workers, initializer=_start_worker, initargs=(os.getpid(),), **limits)
+    _end_at_exit(pool)
+    return pool
+
+
+@lru_cache(maxsize=1)
+def _end_at_exit(pool: Any) -> None:
+    """End a pool's workers before their process waits for its children.
+
+    A process that multiprocessing started, as Dagster's runs are, would wait until the workers had been idle for long.
+    """
+    from multiprocessing.util import Finalize
+
+    # Before the queues that the workers are reached by, which have 10.
+    Finalize(None, pool.shutdown, exitpriority=20)
 
 
 @dataclass(frozen=True)

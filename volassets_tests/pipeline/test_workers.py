@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 
 from volassets.errors import InputError, VolassetsError
 from volassets.market.calendar import calendar_for
+from volassets.pipeline import workers
 from volassets.pipeline.cells import Partition
 from volassets.pipeline.model_steps import fit_rows
 from volassets.pipeline.step import Inputs, Output
@@ -214,6 +217,29 @@ def announce(folder: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def work_and_end(sender: Connection) -> None:
+    workers.IDLE_SECONDS = 100_000
+    sender.send([pid for _, pid in run_jobs(iter([0]), process_of, 1)])
+
+
+def process_of(_job: object) -> int:
+    return os.getpid()
+
+
+def test_a_process_of_multiprocessing_ends_with_its_workers_at_once_as_a_run_of_dagster() -> None:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=work_and_end, args=(sender,))
+    process.start()
+    (worker,) = receiver.recv()
+    process.join(180)
+    ended = process.exitcode
+    process.kill()
+    assert ended == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     parent = subprocess.Popen([sys.executable, "-W", "ignore", "-c", PARENT, str(tmp_path)])
     try:
