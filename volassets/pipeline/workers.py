@@ -162,7 +162,7 @@ def _pool(workers: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _end_at_exit(pool: Any) -> None:
-    """End a pool's workers before their process waits for its children.
+    """End a pool's workers before their process waits for its children; cached, so that a pool is registered once.
 
     A process that multiprocessing started, as Dagster's runs are, would wait until the workers had been idle for long.
     """

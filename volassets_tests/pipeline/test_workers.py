@@ -216,7 +216,6 @@ def announce(folder: str) -> None:
     time.sleep(120)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def work_and_end(sender: Connection) -> None:
     workers.IDLE_SECONDS = 100_000
     sender.send([pid for _, pid in run_jobs(iter([0]), process_of, 1)])
@@ -240,6 +239,7 @@ def test_a_process_of_multiprocessing_ends_with_its_workers_at_once_as_a_run_of_
         os.kill(worker, 0)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     parent = subprocess.Popen([sys.executable, "-W", "ignore", "-c", PARENT, str(tmp_path)])
     try:
